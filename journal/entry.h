@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The journal's entries: the one format shared by the tail, the store and the replay feed.
+ *
+ * All numbers are little-endian. An entry starts at a multiple of 8 and is laid out so:
+ *
+ *   offset size
+ *        0    8  position   where the entry lies in the run's journal: bytes since its first entry
+ *        8    4  checksum   low 32 bits of XXH3-64 over bytes [12, size)
+ *       12    4  size       the whole entry in bytes, a multiple of 8
+ *       16    4  stream     which thread of which process made it
+ *       20    2  call       id of shim/calls.def
+ *       22    1  kind       enum journal_kind
+ *       23    1  arg_count  low 4 bits: arguments that follow (0 to 6); high 4 bits: JOURNAL_FLAG_*
+ *       24    8  result     what the call returned (negative errno on failure); 0 in an intent
+ *       32    8  signature  hash of the call and its arguments; replay compares it. 0: has none
+ *       40    8  time_ns    CLOCK_REALTIME_COARSE when it was written
+ *       48  8*n  arguments  as the program passed them
+ *   48+8*n       segments   each: u16 type, u8 argument, u8 zero, u32 length, then length bytes,
+ *                           padded with zeros to a multiple of 8
+ *
+ * An entry at position P is valid if and only if
+ *   - its position field equals P,
+ *   - size is a multiple of 8, at least 48 + 8*arg_count and at most JOURNAL_ENTRY_SIZE_MAX,
+ *   - kind lies in the list below and arg_count is at most 6,
+ *   - its segments fill the rest exactly,
+ *   - its checksum agrees.
+ * The position is stored last (release), so that a half-written entry is not valid.
+ *
+ * Positions of one run only grow, over all attempts; the space that a thread reserved and did not
+ * live to fill is a gap, which a reader skips by trying each following multiple of 8.
+ *
+ * Order in the journal is the order of the run. Within one stream:
+ *   COMPLETE              a call that has run, with result and output
+ *   INTENT ... RESULT     a change: INTENT before it runs, RESULT after. RESULT belongs to the
+ *                         stream's latest INTENT. An INTENT without RESULT is unfinished.
+ *   DATA* then one of the above: bytes too many for one entry; they are prepended to that entry's
+ *                         OUTPUT segment of the same argument
+ *   KEEP                  bytes or a file kept before the run changes what it has read
+ */
+#ifndef PERDURE_JOURNAL_ENTRY_H
+#define PERDURE_JOURNAL_ENTRY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define JOURNAL_VERSION 1u
+#define JOURNAL_ENTRY_HEADER_SIZE 48u
+#define JOURNAL_ARG_COUNT_MAX 6u
+/* Payload of one entry at most; larger outputs go ahead of it in DATA entries. */
+#define JOURNAL_PAYLOAD_SIZE_MAX (1u << 20)
+#define JOURNAL_ENTRY_SIZE_MAX ((1u << 20) + (64u << 10))
+/* Regular files up to this size have the bytes that are read recorded, larger ones are referenced. */
+#define JOURNAL_INLINE_FILE_SIZE_MAX (64u << 10)
+
+enum journal_kind {
+#define KIND(id, NAME, name, why) JOURNAL_##NAME = id,
+#include "journal/kinds.def"
+#undef KIND
+};
+
+enum journal_segment_type {
+#define SEGMENT(id, NAME, name, why) SEGMENT_##NAME = id,
+#include "journal/segments.def"
+#undef SEGMENT
+};
+
+/* Flags, in the high 4 bits of arg_count. */
+enum {
+  /* RESULT: written by recovery, which looked and found that the change had happened. */
+  JOURNAL_FLAG_RESOLVED = 1 << 4,
+  /* In the feed only. INTENT: it had begun and not ended when the journal stopped. */
+  JOURNAL_FLAG_UNFINISHED = 1 << 5,
+};
+
+struct journal_entry {
+  uint64_t position;
+  uint32_t checksum;
+  uint32_t size;
+  uint32_t stream;
+  uint16_t call;
+  uint8_t kind;
+  uint8_t arg_count;
+  int64_t result;
+  uint64_t signature;
+  uint64_t time_ns;
+  uint64_t args[];
+};
+
+struct journal_segment {
+  uint16_t type;
+  uint8_t arg;
+  uint8_t zero;
+  uint32_t length;
+  uint8_t data[];
+};
+
+/* Which file it was. Inode numbers are used again; with the birth time the triple is not. */
+struct journal_file {
+  uint64_t device;
+  uint64_t inode;
+  uint64_t birth_ns; /* 0 where the filesystem knows none */
+  uint64_t size;     /* bytes */
+  uint64_t mtime_ns;
+  uint64_t ctime_ns;
+  uint32_t mode;     /* st_mode */
+  uint32_t link_count;
+};
+
+/* SEGMENT_REFERENCE: bytes that were read from a regular file and not recorded. */
+struct journal_reference {
+  uint64_t device, inode, birth_ns;
+  uint64_t offset; /* of the first byte, in the file */
+  uint64_t length; /* bytes */
+  uint64_t hash;   /* XXH3-64 of the bytes; 0 for a mapping, which size and ctime stand for */
+  uint64_t size;     /* of the file then; of a mapping only */
+  uint64_t ctime_ns; /* of the file then; of a mapping only */
+};
+
+/* SEGMENT_WRITTEN, in the intent of a write to a regular file. */
+struct journal_written {
+  uint64_t device, inode, birth_ns;
+  int64_t offset;  /* where the first byte goes; for an append the size before; -1: at the
+                      description's offset, which replay restores */
+  uint64_t length; /* bytes that the call asks for */
+  uint64_t hash;   /* XXH3-64 of them; 0 where the kernel moves them (copy_file_range) */
+  uint32_t append; /* 1: the file was open with O_APPEND */
+  uint32_t zero;
+};
+
+/* SEGMENT_OLD, in KEEP: what a range held before the change; the old bytes follow the struct. */
+struct journal_old {
+  uint64_t device, inode, birth_ns;
+  uint64_t offset;
+};
+
+/* SEGMENT_KEPT, in KEEP: the whole file as it was; its name in the run's kept/ follows the struct. */
+struct journal_kept {
+  uint64_t device, inode, birth_ns;
+};
+
+/* SEGMENT_DEADLINE, in the intent of a sleep. */
+struct journal_deadline {
+  uint64_t boot_ns;     /* CLOCK_BOOTTIME when it ends */
+  uint64_t real_ns;     /* CLOCK_REALTIME when it ends, for after a reboot */
+  uint64_t duration_ns; /* as asked for: never wait longer */
+  uint8_t boot_id[16];  /* which boot boot_ns counts from */
+};
+
+/* SEGMENT_DESCRIPTOR, in START: one descriptor that the process was started with. */
+struct journal_descriptor {
+  int32_t fd;
+  uint32_t flags;    /* F_GETFL */
+  uint64_t fd_flags; /* F_GETFD */
+  uint64_t offset;   /* bytes, for a regular file */
+  struct journal_file file;
+};
+
+static inline unsigned journal_arg_count(const struct journal_entry *entry)
+{
+  return entry->arg_count & 0x0f;
+}
+
+static inline const struct journal_segment *journal_first_segment(const struct journal_entry *entry)
+{
+  return (const struct journal_segment *)(entry->args + journal_arg_count(entry));
+}
+
+static inline size_t journal_padded(size_t length)
+{
+  return (length + 7) & ~(size_t)7;
+}
+
+/* The segment after `segment`, or NULL after the last one of `entry`. */
+const struct journal_segment *journal_next_segment(const struct journal_entry *entry,
+                                                   const struct journal_segment *segment);
+
+/* The first segment of `type` (and of argument `arg`, unless arg is -1), or NULL. */
+const struct journal_segment *journal_find_segment(const struct journal_entry *entry, unsigned type,
+                                                   int arg);
+
+/* Checks that `available` bytes at `entry` begin with the valid entry of `position` (list above).
+ * Reads nothing past `available`. */
+bool journal_entry_valid(const void *entry, size_t available, uint64_t position);
+
+/* Low 32 bits of the hash that checksum holds; entry->size must be set. */
+uint32_t journal_checksum(const struct journal_entry *entry);
+
+/* "complete", "intent", ...; "?" for what is not one. Static strings. */
+const char *journal_kind_name(unsigned kind);
+const char *journal_segment_name(unsigned type);
+
+_Static_assert(sizeof(struct journal_entry) == JOURNAL_ENTRY_HEADER_SIZE, "format");
+_Static_assert(sizeof(struct journal_segment) == 8, "format");
+_Static_assert(sizeof(struct journal_file) == 56, "format");
+_Static_assert(sizeof(struct journal_written) == 56, "format");
+
+#endif

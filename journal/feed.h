@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The replay feed: what recovery publishes for the program to replay, in a file that is mapped
+ * read-only at FEED_ADDRESS.
+ *
+ *   0                  struct feed_header
+ *   entries_offset     the entries to replay, one after another, in the journal's order and format;
+ *                      their position field is the entry's own, not the feed's
+ *   blobs_offset       old bytes that referenced reads need, 8-aligned
+ *   files_offset       struct feed_file[file_count], sorted by (device, inode, birth_ns)
+ *   strings_offset     NUL-terminated paths
+ *
+ * In it, and nothing else:
+ *   - COMPLETE and EXIT entries, INTENT entries with their RESULT, START, and the DATA before them;
+ *   - an unfinished INTENT with JOURNAL_FLAG_UNFINISHED, only where its handler wants to see it
+ *     (sleeps: the deadline); other unfinished intents are left out, the call runs anew;
+ *   - not: ATTEMPT, NOTE, KEEP, and intents of earlier attempts that were dropped.
+ * A REFERENCE segment whose bytes have changed since is followed, in the same entry, by an EXTENTS
+ * segment of the same argument; without one, the bytes are in the file.
+ */
+#ifndef PERDURE_JOURNAL_FEED_H
+#define PERDURE_JOURNAL_FEED_H
+
+#include "journal/entry.h"
+
+#define FEED_MAGIC "perdfeed"
+
+struct feed_header {
+  char magic[8];
+  uint32_t version; /* JOURNAL_VERSION */
+  uint32_t header_size;
+  uint64_t entries_offset, entries_end;
+  uint64_t blobs_offset;
+  uint64_t files_offset, file_count;
+  uint64_t strings_offset, size; /* size of the whole feed, bytes */
+  uint64_t entry_count;
+};
+
+enum {
+  FEED_FILE_GHOST = 1,   /* has no name any more: rebuilt from the replayed writes */
+  FEED_FILE_KEPT = 2,    /* path names a copy in kept/ */
+  FEED_FILE_CHANGED = 4, /* the run itself has changed it: times and size prove nothing */
+};
+
+struct feed_file {
+  uint64_t device, inode, birth_ns;
+  uint64_t path; /* offset in the feed of where it is now; 0: nowhere */
+  uint32_t flags;
+  uint32_t zero;
+};
+
+enum { FEED_SOURCE_FILE = 0, FEED_SOURCE_BLOB = 1 };
+
+struct feed_extent {
+  uint32_t source; /* FEED_SOURCE_* */
+  uint32_t zero;
+  uint64_t offset; /* in the file, or in the feed */
+  uint64_t length; /* bytes; the extents of one segment add up to the reference's length */
+};
+
+#endif

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The tail: the newest part of a run's journal, in a file that every process of the run maps shared.
+ *
+ *   file offset 0                 struct tail_header, padded to TAIL_HEADER_SIZE
+ *   TAIL_HEADER_SIZE              the ring, ring_size bytes (a power of two)
+ *
+ * The entry of position P lies at ring offset P mod ring_size; a process maps the ring twice in a
+ * row, so that an entry that crosses its end is contiguous.
+ *
+ * Writing: add the entry's size to `head` (one atomic add: that is its position and the run's order),
+ * wait while position + size - ring_size > drained, write everything but the position field, store
+ * the position (release). Killed before that store, the space is a gap.
+ *
+ * Reading (the drain): from `drained` on, an entry that is valid for its position (entry.h) is taken;
+ * what is not valid below `head` is either still being written (its process lives: wait) or a gap
+ * (nobody of the attempt lives: try the next multiple of 8). `drained` moves only after the store's
+ * own commit holds the bytes.
+ *
+ * A reader accepts a tail if and only if magic, version and header_size are those below, ring_size is
+ * a power of two between 64 KiB and 1 GiB, the file is as long as both say, and
+ * base <= drained <= head.
+ *
+ * A crash at any instruction leaves entries that are valid, gaps, and nothing else: the header's
+ * strings are written by the supervisor before the program starts.
+ */
+#ifndef PERDURE_JOURNAL_TAIL_H
+#define PERDURE_JOURNAL_TAIL_H
+
+#include "journal/entry.h"
+
+#include <stdatomic.h>
+
+#define TAIL_MAGIC "perdure"
+#define TAIL_HEADER_SIZE (128u << 10)
+#define TAIL_RING_SIZE_DEFAULT (64u << 20)
+#define TAIL_PATH_SIZE 4096u
+#define TAIL_REFERENCED_MAX 4096u
+#define TAIL_OUTER_MAX 16u
+/* Everything of the tail and the feed lies at these addresses in the program. */
+#define TAIL_ADDRESS 0x6f0000000000ull
+#define FEED_ADDRESS 0x6e0000000000ull
+
+enum tail_sync {
+#define SYNC(id, NAME, name, why) TAIL_SYNC_##NAME = id,
+#include "journal/sync.def"
+#undef SYNC
+};
+
+/* What became of output at replay: given to the outer stdout or stderr again, or not. */
+enum tail_output { TAIL_OUTPUT_ONCE = 0, TAIL_OUTPUT_AGAIN = 1 };
+
+enum tail_mode {
+  TAIL_MODE_LIVE = 0,   /* no journal yet: everything runs */
+  TAIL_MODE_REPLAY = 1, /* the feed first, then live */
+  TAIL_MODE_VERIFY = 2, /* the feed only: what follows it is a divergence */
+};
+
+/* Why the program stopped itself; the supervisor turns it into a line and an exit status. */
+enum tail_report_code {
+  TAIL_REPORT_NONE = 0,
+  TAIL_REPORT_DIVERGED = 1,  /* exit 120 */
+  TAIL_REPORT_UNKNOWN = 2,   /* outcome of a remote change unknown: exit 121 */
+  TAIL_REPORT_FAILED = 3,    /* perdure cannot go on: exit 125; text says why */
+  TAIL_REPORT_INPUT = 4,     /* a referenced input changed or is missing: exit 125 */
+};
+
+struct tail_report {
+  _Atomic uint32_t code;    /* tail_report_code; stored last */
+  uint32_t stream;
+  uint64_t position;        /* of the entry that replay was at, ~0 where there is none */
+  uint32_t call;            /* what the program called instead */
+  uint32_t arg_count;
+  uint64_t args[6];
+  char path[1024];          /* its path argument, or "" */
+  char text[1024];          /* for FAILED, INPUT: a whole sentence without a final full stop */
+};
+
+/* An object outside the run that the program was started with on a descriptor. */
+struct tail_outer {
+  uint64_t device, inode;
+  uint32_t output; /* enum tail_output: what replay does with writes to it */
+  uint32_t kind;   /* st_mode & S_IFMT */
+};
+
+struct tail_referenced {
+  _Atomic uint64_t inode; /* 0: free; stored last */
+  uint64_t device, birth_ns;
+};
+
+struct tail_header {
+  char magic[8];
+  uint32_t version; /* JOURNAL_VERSION */
+  uint32_t header_size;
+  uint64_t ring_size;
+  uint64_t base; /* the first position that lies in this tail */
+  uint32_t mode; /* enum tail_mode, as the attempt started */
+  uint32_t sync; /* enum tail_sync */
+  uint32_t attempt;        /* 1 for the first */
+  int32_t supervisor_pid;
+  uint64_t crash_at;       /* kill point that the attempt dies at, from 1; 0: none */
+  uint64_t feed_size;      /* bytes of the feed file; 0 in LIVE */
+  uint32_t outer_count;
+  uint32_t verbose;
+  struct tail_outer outer[TAIL_OUTER_MAX];
+  char run_directory[TAIL_PATH_SIZE];  /* holds tail, feed, kept/ */
+  char cache_directory[TAIL_PATH_SIZE]; /* holds the boundary images, BUILD-ID.boundary */
+  uint8_t boot_id[16];
+
+  _Alignas(64) _Atomic uint64_t head;    /* next free position */
+  _Alignas(64) _Atomic uint64_t drained; /* all below is in the store */
+  _Atomic uint32_t drained_futex;        /* changes when drained moves: writers wait on it */
+  _Atomic uint32_t writers_waiting;
+  _Alignas(64) _Atomic uint64_t synced; /* all below is on disk, or in the store and on disk */
+  _Alignas(64) _Atomic uint32_t drain_futex; /* changes when the drain should look: it waits on it */
+  _Alignas(64) _Atomic uint64_t cursor; /* replay: offset in the feed of the next entry */
+  _Atomic uint32_t cursor_futex;
+  _Atomic uint32_t cursor_waiting;
+  _Atomic uint32_t live;                /* 1: replay has ended, all calls run */
+  int32_t pid_seen;                     /* the first process's pid as the program knows it */
+  _Atomic uint32_t stream_next;         /* next free stream number */
+  _Alignas(64) _Atomic uint64_t crash_points; /* kill points passed in this attempt, live ones only */
+  _Atomic uint32_t noted;               /* bits of what has been said once per run (TAIL_NOTED_*) */
+  _Atomic uint32_t references_overflow; /* 1: more files referenced than fit; all count as referenced */
+  struct tail_report report;
+  struct tail_referenced referenced[TAIL_REFERENCED_MAX]; /* open addressing by inode */
+};
+
+enum { TAIL_NOTED_CHILD = 1, TAIL_NOTED_SHARED_MAPPING = 2, TAIL_NOTED_RDTSC = 4 };
+
+_Static_assert(sizeof(struct tail_header) <= TAIL_HEADER_SIZE, "the header fits its space");
+
+/* A mapped tail, as a writer or reader holds it. */
+struct tail {
+  struct tail_header *header;
+  uint8_t *ring; /* ring_size bytes, mapped twice in a row */
+};
+
+/* What one append carries. Segment data is copied; nothing is kept. */
+struct tail_part {
+  uint16_t type; /* SEGMENT_* */
+  uint8_t arg;
+  const void *data;  /* first piece */
+  uint32_t length;   /* bytes of it */
+  const void *data2; /* second piece, right behind the first, or NULL */
+  uint32_t length2;
+};
+
+struct tail_draft {
+  uint32_t stream;
+  uint16_t call;
+  uint8_t kind;
+  uint8_t flags; /* JOURNAL_FLAG_* */
+  int64_t result;
+  uint64_t signature;
+  uint64_t time_ns;
+  const uint64_t *args;
+  uint32_t arg_count;
+  uint32_t part_count;
+  const struct tail_part *parts;
+};
+
+/* Appends one entry; returns its position. Waits (futex) while the ring is full; wakes the drain
+ * when a quarter of the ring is waiting for it. Uses raw system calls only and keeps errno. Asserts
+ * that the parts fit JOURNAL_PAYLOAD_SIZE_MAX + 32 KiB. Killed inside: a gap, or the whole entry. */
+uint64_t tail_append(const struct tail *tail, const struct tail_draft *draft);
+
+/* Makes all entries below `position` durable (msync of the ring's part). 0, or -errno: not durable. */
+int tail_sync_to(const struct tail *tail, uint64_t position);
+
+#endif

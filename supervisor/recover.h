@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Recovery: from a run's journal to the feed that the next attempt replays.
+ *
+ * Three steps, as in ARIES, before the program starts, nobody of an earlier attempt alive:
+ *   analyse  walk the entries once: which intents are open, where each file is now, which referenced
+ *            bytes were changed later and where their old ones lie. Pure: entries in, struct analysis
+ *            out, no file is looked at.
+ *   look     for each open intent, compare the world with what the intent says it was before
+ *            (injected `struct world`): it happened -> its result; it did not -> run it again;
+ *            it is half done -> put back (an append's surplus is cut off), then run it again.
+ *   publish  write the feed (feed.h).
+ *
+ * A crash at any line is harmless: the feed is written to a temporary name and renamed; looking
+ * changes nothing but cutting an append back to where it began, which can be repeated.
+ */
+#ifndef PERDURE_SUPERVISOR_RECOVER_H
+#define PERDURE_SUPERVISOR_RECOVER_H
+
+#include "journal/feed.h"
+#include "journal/tail.h"
+#include "supervisor/store.h"
+
+struct analysis;
+
+/* One entry after the other, in order; then analysis_end. -EBADMSG: the entries contradict each other
+ * (a RESULT without INTENT, ...), failure says which seq. */
+int analysis_create(struct analysis **ret_analysis);
+int analysis_add(struct analysis *analysis, const struct journal_entry *entry, uint64_t seq,
+                 struct failure *failure);
+int analysis_end(struct analysis *analysis, struct failure *failure);
+void analysis_free(struct analysis *analysis);
+
+/* What the command needs to know of a run. */
+struct analysis_summary {
+  uint64_t entry_count;
+  uint32_t attempt_count;
+  bool exited;           /* an EXIT of the first process is there */
+  int exit_status;
+  uint64_t stdin_consumed; /* bytes read from descriptor 0's outer object, when that is a pipe or socket */
+  uint64_t stdin_hash;     /* XXH3-64 (streamed) of those bytes */
+  uint64_t output_written[TAIL_OUTER_MAX]; /* bytes written to each outer object, by its index in START's descriptors */
+  uint64_t output_end[TAIL_OUTER_MAX];     /* highest file offset written, for an outer regular file */
+  uint32_t outer_count;
+  struct journal_descriptor outer[TAIL_OUTER_MAX]; /* the first START's descriptors */
+  uint64_t unfinished_count;
+  uint32_t stream_next;  /* one above the highest stream seen */
+  int32_t pid_seen;      /* args[0] of the first START */
+};
+void analysis_summary(const struct analysis *analysis, struct analysis_summary *ret_summary);
+
+/* How recovery sees the world; the unit tests have one of their own. */
+struct world {
+  /* lstat-like by absolute path. 0, or -ENOENT, -errno. */
+  int (*look)(void *context, const char *path, struct journal_file *ret_file);
+  /* target of a symlink, NUL-terminated into size bytes. */
+  int (*look_link)(void *context, const char *path, char *ret_target, size_t size);
+  /* XXH3-64 of length bytes at offset; -ENODATA when the file is shorter. */
+  int (*hash)(void *context, const char *path, uint64_t offset, uint64_t length, uint64_t *ret_hash);
+  /* cuts the file back to size bytes. */
+  int (*cut)(void *context, const char *path, uint64_t size);
+  void *context;
+};
+extern const struct world world_real;
+
+enum verdict_kind {
+  VERDICT_HAPPENED, /* result holds what it returned */
+  VERDICT_REPEAT,   /* it did not happen, or repeating it as it is gives the same */
+  VERDICT_UNKNOWN,  /* a remote change: nobody can tell */
+};
+struct verdict {
+  uint64_t position; /* of the intent */
+  uint32_t stream;
+  uint16_t call;
+  enum verdict_kind kind;
+  int64_t result;
+};
+/* Verdicts for all open intents, malloc'ed for the caller, in the journal's order. */
+int recover_look(const struct analysis *analysis, const struct world *world,
+                 struct verdict **ret_verdicts, size_t *ret_count, struct failure *failure);
+
+/* Writes the feed of `store` to `path`. Memory does not grow with the number of entries beyond what
+ * the analysis holds. kept_directory: absolute path of the run's kept/. */
+int recover_publish(const struct analysis *analysis, struct store *store, const struct verdict *verdicts,
+                    size_t verdict_count, const char *kept_directory, const char *path,
+                    uint64_t *ret_size, struct failure *failure);
+
+#endif

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The store: a run's journal at rest, one SQLite database per run, written by the supervisor alone.
+ *
+ * Tables (STORE_VERSION in PRAGMA user_version):
+ *   chunk(first_seq INTEGER PRIMARY KEY, first_position, end_position, entry_count, time_ns, bytes BLOB)
+ *        entries packed one after another in the tail's own format, about 256 KiB a row; gaps of the
+ *        tail are left out. seq is an entry's ordinal in the run, from 1.
+ *   meta(key TEXT PRIMARY KEY, value)   id, created_ns, cwd, sync, ... (store_meta_*)
+ *   argument(place INTEGER PRIMARY KEY, value BLOB), environment(place, value BLOB)
+ *   attempt(number INTEGER PRIMARY KEY, began_ns, ended_ns, first_seq, ended TEXT, status)
+ *   note(seq, time_ns, text)
+ * Virtual table `entries`: every entry as a row (supervisor/entries_table.h).
+ *
+ * Journal mode WAL; synchronous FULL unless the run's sync is none. A crash at any line leaves the
+ * last commit; what was not committed is still in the tail.
+ */
+#ifndef PERDURE_SUPERVISOR_STORE_H
+#define PERDURE_SUPERVISOR_STORE_H
+
+#include "journal/entry.h"
+
+#include <sqlite3.h>
+#include <stdbool.h>
+
+#define STORE_VERSION 1
+
+/* Why something failed, for one line to a person. Untouched on success. */
+struct failure {
+  char text[1024]; /* what failed, on what, what to do; no newline, no final full stop */
+};
+/* Fills `failure` (printf) and returns `error`. */
+int failure_set(struct failure *failure, int error, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+struct store;
+
+/* Creates the store at `path`, mode 0600, which must not exist. sync: enum tail_sync. */
+int store_create(const char *path, unsigned sync, struct store **ret_store, struct failure *failure);
+/* Opens an existing store. Refuses, in one line each: missing, owned by another user, not a database,
+ * corrupt, another version (newer or older). read_only: takes no write lock and changes nothing. */
+int store_open(const char *path, bool read_only, struct store **ret_store, struct failure *failure);
+/* NULL is fine. */
+void store_close(struct store *store);
+sqlite3 *store_database(struct store *store);
+
+int store_begin(struct store *store, struct failure *failure);
+int store_commit(struct store *store, struct failure *failure);
+void store_rollback(struct store *store);
+
+/* Appends `entry_count` packed entries, `length` bytes, from first_position up to end_position (which
+ * may lie further than the bytes where there were gaps). Inside a transaction. */
+int store_append(struct store *store, const void *bytes, size_t length, uint64_t entry_count,
+                 uint64_t first_position, uint64_t end_position, struct failure *failure);
+/* The position after the last one stored (0 when empty) and the number of entries. */
+int store_end(struct store *store, uint64_t *ret_position, uint64_t *ret_entry_count,
+              struct failure *failure);
+
+/* Values of meta. A missing key: -ENOENT, outputs untouched. Texts are malloc'ed for the caller. */
+int store_meta_set_text(struct store *store, const char *key, const char *value, struct failure *failure);
+int store_meta_set_number(struct store *store, const char *key, int64_t value, struct failure *failure);
+int store_meta_text(struct store *store, const char *key, char **ret_value, struct failure *failure);
+int store_meta_number(struct store *store, const char *key, int64_t *ret_value, struct failure *failure);
+/* The program's argv or environment, a NULL-terminated array, whole. table: "argument" or "environment".
+ * Read: one malloc'ed block of pointers and strings. */
+int store_strings_set(struct store *store, const char *table, char *const *strings, struct failure *failure);
+int store_strings(struct store *store, const char *table, char ***ret_strings, struct failure *failure);
+
+int store_attempt_begin(struct store *store, unsigned number, uint64_t first_seq, struct failure *failure);
+/* ended: "exited", "killed", "diverged", "failed", ...; status: exit status or signal. */
+int store_attempt_end(struct store *store, unsigned number, const char *ended, int status,
+                      struct failure *failure);
+
+/* Walks all entries in order, a chunk in memory at a time. */
+struct store_cursor;
+int store_cursor_open(struct store *store, uint64_t first_seq, struct store_cursor **ret_cursor,
+                      struct failure *failure);
+/* The next entry, valid until the next call; *ret_entry is NULL after the last. Every entry is
+ * checked; a bad one is -EBADMSG and names its seq. */
+int store_cursor_next(struct store_cursor *cursor, const struct journal_entry **ret_entry,
+                      uint64_t *ret_seq, struct failure *failure);
+void store_cursor_close(struct store_cursor *cursor);
+
+#endif
