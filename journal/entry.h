@@ -117,7 +117,7 @@ struct journal_reference {
   uint64_t ctime_ns; /* of the file then; of a mapping only */
 };
 
-/* SEGMENT_WRITTEN, in the intent of a write to a regular file. */
+/* SEGMENT_WRITTEN, in the intent of a write to a regular file, or to what the run was started with. */
 struct journal_written {
   uint64_t device, inode, birth_ns;
   int64_t offset;  /* where the first byte goes; for an append the size before; -1: at the
@@ -154,6 +154,11 @@ struct journal_descriptor {
   uint64_t fd_flags; /* F_GETFD */
   uint64_t offset;   /* bytes, for a regular file */
   struct journal_file file;
+};
+
+/* SEGMENT_SOURCE, in a read from an object that the run was started with. */
+struct journal_source {
+  uint64_t device, inode;
 };
 
 static inline unsigned journal_arg_count(const struct journal_entry *entry)

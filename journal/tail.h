@@ -100,7 +100,7 @@ struct tail_header {
   uint64_t crash_at;       /* kill point that the attempt dies at, from 1; 0: none */
   uint64_t feed_size;      /* bytes of the feed file; 0 in LIVE */
   uint32_t outer_count;
-  uint32_t verbose;
+  int32_t lock_fd; /* the inherited descriptor that holds the run's lock; hidden from the program */
   struct tail_outer outer[TAIL_OUTER_MAX];
   char run_directory[TAIL_PATH_SIZE];  /* holds tail, feed, kept/ */
   char cache_directory[TAIL_PATH_SIZE]; /* holds the boundary images, BUILD-ID.boundary */
