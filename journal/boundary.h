@@ -14,8 +14,11 @@
  *
  * At a `syscall` instruction the site jumps to its stub, which is
  *       [moved instructions before]  lea next(%rip), %rcx   jmp *slot_syscall(%rip)
+ *       .long original - next
  *       syscall
  * next: [moved instructions after]   jmp back
+ * where original is the address in the object after the replaced syscall instruction: unwinders know
+ * that one and not the stub (shim/x86_64/entry.S).
  * rcx and r11 are free there: the kernel overwrites them. The engine returns to next with all other
  * registers, the flags and the vector state as they were, and rax the result; or to next - 2, for
  * the plain instruction to run.
