@@ -97,7 +97,7 @@ struct journal_segment {
 
 /* Which file it was. Inode numbers are used again; with the birth time the triple is not. */
 struct journal_file {
-  uint64_t device;
+  uint64_t device; /* major << 32 | minor, everywhere in the journal */
   uint64_t inode;
   uint64_t birth_ns; /* 0 where the filesystem knows none */
   uint64_t size;     /* bytes */

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Where all calls arrive: the table's row decides, a handler does what the row cannot say.
+ *
+ * The three classes that need no code of their own are here. Killed at any line: what has run and is
+ * not in the journal yet is an observation (made again), or a change whose intent is there. */
+#include "shim/engine.h"
+
+#include "shim/descriptors.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <time.h>
+
+struct engine engine;
+__thread struct thread engine_thread __attribute__((tls_model("initial-exec")));
+
+static int64_t refuse(struct call *call)
+{
+  return -ENOSYS;
+}
+
+static int64_t pass(struct call *call)
+{
+  return call_run(call);
+}
+
+#define NONE CALL_ARG_NONE
+#define VAL CALL_ARG_VAL
+#define FD CALL_ARG_FD
+#define DIRFD CALL_ARG_DIRFD
+#define PATH CALL_ARG_PATH
+#define STR CALL_ARG_STR
+#define ADDR CALL_ARG_ADDR
+#define IN(n) CALL_ARG_IN(n)
+#define IN_ARG(k, n) CALL_ARG_IN_ARG(k, n)
+#define IN_IOV(k) CALL_ARG_IN_IOV(k)
+#define OUT(n) CALL_ARG_OUT(n)
+#define OUT_RESULT(n) CALL_ARG_OUT_RESULT(n)
+#define OUT_ARG(k, n) CALL_ARG_OUT_ARG(k, n)
+#define OUT_IOV(k) CALL_ARG_OUT_IOV(k)
+#define OUT_VALUE(k) CALL_ARG_OUT_VALUE(k)
+#define INOUT_ARG(k, n) CALL_ARG_INOUT_ARG(k, n)
+
+/* A row with `generic` has no handler of its own: its class's is taken. */
+#define handle_generic NULL
+
+static call_handler *const class_handlers[] = {
+    [CALL_CLASS_PASS] = pass,
+    [CALL_CLASS_LOCAL] = local,
+    [CALL_CLASS_OBSERVE] = observe,
+    [CALL_CLASS_CHANGE_LOCAL] = handle_change,
+    [CALL_CLASS_CHANGE_REMOTE] = handle_remote,
+    [CALL_CLASS_PROCESS] = observe,
+    [CALL_CLASS_REFUSE] = refuse,
+};
+
+const struct call_shape call_shapes[CALL_ID_SYSTEM_MAX + 1] = {
+#define CALL(id, name, CLASS, handler_name, arguments, why, tested) \
+  [(id) <= CALL_ID_SYSTEM_MAX ? (id) : CALL_ID_SYSTEM_MAX] = {      \
+      .handler = handle_##handler_name,                            \
+      .class = CALL_CLASS_##CLASS,                                 \
+      .known = 1,                                                  \
+      .args = arguments,                                           \
+  },
+#define ARGS(a, b, c, d, e, f) {a, b, c, d, e, f}
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Woverride-init"
+#include "shim/calls.def"
+#pragma GCC diagnostic pop
+#undef ARGS
+#undef CALL
+};
+
+/* How many arguments a row has: an entry holds that many. */
+const uint8_t call_arg_counts[CALL_ID_SYSTEM_MAX + 1] = {
+#define CALL(id, name, CLASS, handler_name, arguments, why, tested) \
+  [(id) <= CALL_ID_SYSTEM_MAX ? (id) : CALL_ID_SYSTEM_MAX] = arguments,
+#define ARGS(a, b, c, d, e, f) \
+  (f) != NONE ? 6 : (e) != NONE ? 5 : (d) != NONE ? 4 : (c) != NONE ? 3 : (b) != NONE ? 2 : (a) != NONE
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Woverride-init"
+#include "shim/calls.def"
+#pragma GCC diagnostic pop
+#undef ARGS
+#undef CALL
+};
+
+static const char *const call_names[CALL_ID_SYSTEM_MAX + 1] = {
+#define CALL(id, name, CLASS, handler_name, arguments, why, tested) \
+  [(id) <= CALL_ID_SYSTEM_MAX ? (id) : CALL_ID_SYSTEM_MAX] = #name,
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Woverride-init"
+#include "shim/calls.def"
+#pragma GCC diagnostic pop
+#undef CALL
+};
+
+const char *X = CALL_ID_SYSTEM_MAX;
+
+/* A child on its parent's memory: nothing of it is journaled, and the parent waits meanwhile. */
+static bool passes_in_vfork(void)
+{
+  if (!engine_thread.in_vfork)
+    return false;
+  if (raw_syscall0(SYS_gettid) != engine_thread.vfork_owner)
+    return true;
+  engine_thread.in_vfork = 0;
+  return false;
+}
+
+int64_t engine_enter(struct engine_frame *frame)
+{
+  uint64_t number = frame->rax;
+  if (number >= call_shape_count)
+    return -ENOSYS;
+  const struct call_shape *shape = &call_shapes[number];
+  if (!shape->known)
+    return -ENOSYS;
+  call_handler *handler = shape->handler;
+  if (!handler) {
+    if (shape->class == CALL_CLASS_PASS) {
+      frame->raw = FRAME_PLAIN;
+      return 0;
+    }
+    handler = class_handlers[shape->class];
+  }
+  if (engine.unjournaled || passes_in_vfork()) {
+    frame->raw = FRAME_PLAIN;
+    return 0;
+  }
+  struct call call = {.shape = shape, .id = (uint16_t)number, .frame = frame};
+  for (int i = 0; i < 6; i++)
+    call.args[i] = frame->args[i];
+  return handler(&call);
+}
+
+void crash_point(void)
+{
+  struct tail_header *header = engine.tail.header;
+  if (!engine_live())
+    return;
+  uint64_t passed = atomic_fetch_add_explicit(&header->crash_points, 1, memory_order_relaxed) + 1;
+  if (__builtin_expect(passed != header->crash_at, 1))
+    return;
+  /* The supervisor first: nothing may still be drained or tidied by it. */
+  raw_syscall2(SYS_kill, (uint64_t)header->supervisor_pid, SIGKILL);
+  raw_syscall2(SYS_kill, (uint64_t)engine.pid_real, SIGKILL);
+  for (;;)
+    raw_syscall0(SYS_pause);
+}
+
+uint64_t engine_now_ns(void)
+{
+  struct timespec now;
+  if (!engine.clock_original || engine.clock_original(CLOCK_REALTIME_COARSE, &now) != 0)
+    raw_syscall2(SYS_clock_gettime, CLOCK_REALTIME_COARSE, (uint64_t)&now);
+  return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+int64_t observe(struct call *call)
+{
+  call_sign(call);
+  if (!engine_live()) {
+    const struct journal_entry *entry = replay_take(call, JOURNAL_COMPLETE);
+    if (entry) {
+      int64_t result = replay_deliver(call, entry);
+      replay_advance(entry);
+      return result;
+    }
+  }
+  crash_point();
+  int64_t result = call_run(call);
+  crash_point();
+  record_complete(call, result);
+  return result;
+}
+
+static int64_t run_in_both(struct call *call, bool compared)
+{
+  call_sign(call);
+  if (!engine_live()) {
+    const struct journal_entry *entry = replay_take(call, JOURNAL_COMPLETE);
+    if (entry) {
+      int64_t result = call_run(call);
+      if (compared && result != entry->result)
+        engine_failed(TAIL_REPORT_FAILED, "a call that only concerns the process gave another result than before: ",
+                      call_shape_name(call->id), result);
+      result = replay_deliver(call, entry);
+      replay_advance(entry);
+      return result;
+    }
+  }
+  crash_point();
+  int64_t result = call_run(call);
+  crash_point();
+  record_complete(call, result);
+  return result;
+}
+
+int64_t local(struct call *call)
+{
+  return run_in_both(call, true);
+}
+
+int64_t local_again(struct call *call)
+{
+  return run_in_both(call, false);
+}
+
+/* ---- signatures ---- */
+
+uint64_t hash_mix(uint64_t hash, uint64_t value)
+{
+  hash = (hash ^ value) * 0x9e3779b97f4a7c15ull;
+  return hash ^ hash >> 29;
+}
+
+static uint64_t vector_hash(uint64_t hash, const struct io_vector *pieces, uint64_t count)
+{
+  for (uint64_t i = 0; i < count; i++)
+    hash = hash_mix(hash, hash_bytes(pieces[i].base, pieces[i].length));
+  return hash;
+}
+
+void call_sign(struct call *call)
+{
+  uint64_t hash = hash_mix(0x70657264757265ull, call->id);
+  const struct call_shape *shape = call->shape;
+  for (int i = 0; i < 6; i++) {
+    uint32_t arg = shape->args[i];
+    uint64_t value = call->args[i];
+    switch (CALL_ARG_KIND(arg)) {
+    case ARG_VAL:
+      hash = hash_mix(hash, value);
+      break;
+    case ARG_FD:
+    case ARG_DIRFD:
+      hash = hash_mix(hash, (uint32_t)value);
+      break;
+    case ARG_PATH:
+    case ARG_STR:
+      if (value) {
+        call->string_length[i] = (uint16_t)raw_length((const char *)value);
+        hash = hash_mix(hash, hash_bytes((const void *)value, call->string_length[i]));
+      }
+      break;
+    case ARG_IN:
+      if (value)
+        hash = hash_mix(hash, hash_bytes((const void *)value, CALL_ARG_SIZE(arg)));
+      break;
+    case ARG_IN_ARG:
+      if (value)
+        hash = hash_mix(hash, hash_bytes((const void *)value,
+                                         call->args[CALL_ARG_OTHER(arg)] * CALL_ARG_SIZE(arg)));
+      break;
+    case ARG_OUT_VALUE:
+      if (value && call->args[CALL_ARG_OTHER(arg)])
+        call->value_room = *(const uint32_t *)call->args[CALL_ARG_OTHER(arg)];
+      break;
+    case ARG_IN_IOV:
+      if (value)
+        hash = vector_hash(hash, (const struct io_vector *)value, call->args[CALL_ARG_OTHER(arg)]);
+      break;
+    }
+  }
+  call->signature = hash | 1;
+}
+
+/* ---- iovec ---- */
+
+uint64_t vector_length(const struct io_vector *pieces, uint64_t count)
+{
+  uint64_t length = 0;
+  for (uint64_t i = 0; i < count; i++)
+    length += pieces[i].length;
+  return length;
+}
+
+void vector_scatter(const struct io_vector *pieces, uint64_t count, uint64_t offset,
+                    const void *from, uint64_t length)
+{
+  const uint8_t *bytes = from;
+  for (uint64_t i = 0; i < count && length; i++) {
+    if (offset >= pieces[i].length) {
+      offset -= pieces[i].length;
+      continue;
+    }
+    uint64_t part = pieces[i].length - offset;
+    if (part > length)
+      part = length;
+    raw_copy(pieces[i].base + offset, bytes, part);
+    bytes += part;
+    length -= part;
+    offset = 0;
+  }
+}

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The engine: every system call of the program comes here, and is passed, recorded, replayed or
+ * refused as shim/calls.def says.
+ *
+ * It runs on the caller's stack, inside the caller's call, in any thread and in signal handlers. So
+ * it uses raw system calls only, no heap, no vector registers (the kernel keeps them over a call,
+ * and libc's compiler counts on it), and frames of a few KiB at most.
+ */
+#ifndef PERDURE_SHIM_ENGINE_H
+#define PERDURE_SHIM_ENGINE_H
+
+#include "journal/boundary.h"
+#include "journal/call_table.h"
+#include "journal/feed.h"
+#include "journal/tail.h"
+#include "shim/raw.h"
+#include "shim/x86_64/frame.h"
+
+#include <linux/stat.h>
+#include <stdbool.h>
+
+struct statx;
+
+/* One system call on its way through the engine. */
+struct call {
+  uint64_t args[6];
+  const struct call_shape *shape;
+  uint16_t id;
+  uint16_t string_length[6]; /* of PATH and STR arguments */
+  uint64_t signature;
+  struct engine_frame *frame; /* where it came from; NULL for vDSO functions */
+  uint32_t value_room;        /* OUT_VALUE: bytes that the program offered */
+  bool remote;                /* a change outside this machine, whatever the row says */
+  uint8_t delivered_arg;      /* replay: which output DATA entries have begun to fill */
+  uint64_t delivered;         /* and how many bytes of it */
+};
+
+typedef int64_t call_handler(struct call *call);
+
+/* A row of calls.def, as the engine needs it. */
+struct call_shape {
+  call_handler *handler;
+  uint8_t class;
+  uint8_t known; /* the table has a row; all other numbers answer ENOSYS */
+  uint32_t args[6];
+};
+extern const struct call_shape call_shapes[];
+extern const unsigned call_shape_count;
+extern const uint8_t call_arg_counts[];
+const char *call_shape_name(unsigned id);
+
+#define HANDLER(name, looks_at) call_handler handle_##name;
+#include "shim/handlers.def"
+#undef HANDLER
+
+/* Per thread. Zero in a new thread but for what the parent stored before it began. */
+struct thread {
+  uint32_t stream;
+  uint32_t in_vfork;   /* this is a child on its parent's memory, until its exec */
+  int32_t vfork_owner; /* tid of the parent */
+  uint32_t spare;
+};
+extern __thread struct thread engine_thread;
+
+/* Per process. */
+struct engine {
+  struct tail tail;
+  const struct feed_header *feed; /* NULL when the run began live */
+  bool unjournaled;               /* a forked child: its calls pass */
+  bool tsc_trapped;
+  int32_t pid_real;
+  uint64_t (*clock_original)(int clock, void *timespec); /* the vDSO's own, or NULL */
+  uint64_t original[BOUNDARY_SLOT_COUNT];
+  char directory[4096]; /* the working directory as the program knows it */
+  char preload[4096];   /* path of the shim */
+  char run_variable[4096]; /* "PERDURE_RUN=..." */
+};
+extern struct engine engine;
+
+/* ---- live or replay ---- */
+
+static inline bool engine_live(void)
+{
+  return atomic_load_explicit(&engine.tail.header->live, memory_order_acquire);
+}
+
+/* Replay: waits until it is this stream's turn and checks that the next entry is `kind` of this call
+ * with this signature; anything else is a divergence, which ends the process. Gives DATA to the
+ * call's output on the way. NULL: the feed is used up, the process is live now. */
+const struct journal_entry *replay_take(struct call *call, unsigned kind);
+/* Moves past `entry`; the next thread's turn. */
+void replay_advance(const struct journal_entry *entry);
+/* The entry after `entry` in its stream, or NULL at the feed's end. */
+const struct journal_entry *replay_peek(const struct journal_entry *entry);
+/* Copies recorded outputs to the program's memory and gives the recorded result. */
+int64_t replay_deliver(struct call *call, const struct journal_entry *entry);
+/* INTENT then RESULT: the recorded outcome in *ret_result and true; false: live now. *ret_intent and
+ * *ret_outcome (may be NULL) point into the feed. */
+bool replay_change(struct call *call, int64_t *ret_result, const struct journal_entry **ret_intent,
+                   const struct journal_entry **ret_outcome);
+/* Waits until all streams have replayed, and goes live; more of this stream is a divergence. */
+void replay_to_end(struct call *call);
+/* Where in the feed an entry lies, and the other way round. */
+uint64_t feed_offset(const void *place);
+const void *feed_at(uint64_t offset);
+/* The file of that identity, or NULL. */
+const struct feed_file *feed_find_file(uint64_t device, uint64_t inode, uint64_t birth_ns);
+
+/* Ends the process: replay came to another call than the journal has. entry: what was recorded, or
+ * NULL at the end of the feed. */
+_Noreturn void engine_diverged(const struct call *call, const struct journal_entry *entry);
+/* Ends the process: perdure cannot go on. words and detail make up the sentence. */
+_Noreturn void engine_failed(unsigned code, const char *words, const char *detail, int64_t error);
+
+/* Replaces what replay put in place of files by the real ones. Called once, by the last replayer. */
+void engine_go_live(void);
+
+/* ---- recording ---- */
+
+#define PART_MAX 16
+
+/* An entry being put together. */
+struct draft {
+  struct tail_draft tail;
+  struct tail_part parts[PART_MAX];
+};
+
+/* A draft of `kind` for this call: arguments, signature, time, paths. */
+void draft_begin(struct draft *draft, const struct call *call, unsigned kind, int64_t result);
+/* Adds a segment; the bytes are read at draft_append. */
+void draft_add(struct draft *draft, unsigned type, unsigned arg, const void *data, size_t length);
+/* Adds a segment of two pieces. */
+void draft_add2(struct draft *draft, unsigned type, unsigned arg, const void *data, size_t length,
+                const void *data2, size_t length2);
+/* Adds the outputs that the row names; what is too long goes ahead in DATA entries. */
+void draft_add_outputs(struct draft *draft, const struct call *call);
+/* Adds an output of any length. */
+void draft_add_output(struct draft *draft, const struct call *call, unsigned arg, const void *data,
+                      size_t length);
+/* Appends; returns the entry's position. */
+uint64_t draft_append(struct draft *draft);
+
+/* COMPLETE with the row's outputs. */
+void record_complete(const struct call *call, int64_t result);
+/* Appends the intent, makes it durable as the run's sync says, and passes a kill point. */
+void record_intent(struct draft *draft, const struct call *call);
+/* Appends RESULT, with the row's outputs. */
+void record_result(const struct call *call, int64_t result);
+/* Says something to people, once per run and bit. */
+void record_note(uint32_t once, const char *text);
+
+uint64_t engine_now_ns(void);
+/* A place where `perdure check` kills. Counts only in live mode. */
+void crash_point(void);
+
+/* Runs the call as the program made it. */
+static inline int64_t call_run(const struct call *call)
+{
+  return raw_syscall6(call->id, call->args[0], call->args[1], call->args[2], call->args[3],
+                      call->args[4], call->args[5]);
+}
+
+/* Hashes any number of bytes; fast for many. The same value as journal_hash. */
+uint64_t hash_bytes(const void *bytes, size_t size);
+/* The hash of all pieces as one run of bytes. */
+struct io_vector;
+uint64_t hash_vector_whole(const struct io_vector *pieces, uint64_t count);
+uint64_t hash_mix(uint64_t hash, uint64_t value);
+void call_sign(struct call *call);
+
+/* ---- classes ---- */
+
+int64_t observe(struct call *call);
+int64_t local(struct call *call);
+/* LOCAL, with the result not compared: settings that are made again. */
+int64_t local_again(struct call *call);
+
+/* A change of nothing that needs looking at, already signed. */
+int64_t change_signed(struct call *call);
+/* An ioctl that changes the file of its descriptor, already signed. */
+int64_t change_by_ioctl(struct call *call);
+
+/* ---- iovec ---- */
+
+struct io_vector {
+  uint8_t *base;
+  uint64_t length;
+};
+/* Copies to or from the pieces at byte `offset` of them all. */
+void vector_scatter(const struct io_vector *pieces, uint64_t count, uint64_t offset,
+                    const void *from, uint64_t length);
+uint64_t vector_length(const struct io_vector *pieces, uint64_t count);
+
+#endif

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How the program is stopped when it may not go on: the report goes into the tail's header, the
+ * supervisor makes a line and an exit status of it. Nothing is changed on the way. */
+#include "shim/engine.h"
+
+static size_t put_text(char *to, size_t room, size_t used, const char *text)
+{
+  while (*text && used + 1 < room)
+    to[used++] = *text++;
+  to[used] = 0;
+  return used;
+}
+
+static size_t put_number(char *to, size_t room, size_t used, int64_t number)
+{
+  char digits[24];
+  int place = sizeof digits;
+  uint64_t rest = number < 0 ? 0 - (uint64_t)number : (uint64_t)number;
+  digits[--place] = 0;
+  do {
+    digits[--place] = (char)('0' + rest % 10);
+    rest /= 10;
+  } while (rest);
+  if (number < 0)
+    digits[--place] = '-';
+  return put_text(to, room, used, digits + place);
+}
+
+static _Noreturn void stop(struct tail_report *report, uint32_t code)
+{
+  report->stream = engine_thread.stream;
+  uint32_t none = TAIL_REPORT_NONE;
+  /* The first report stands: another thread may fail because this one is gone. */
+  atomic_compare_exchange_strong(&report->code, &none, code);
+  for (;;)
+    raw_syscall1(SYS_exit_group, 125);
+}
+
+_Noreturn void engine_diverged(const struct call *call, const struct journal_entry *entry)
+{
+  struct tail_report *report = &engine.tail.header->report;
+  report->position = entry ? entry->position : ~0ull;
+  report->call = call->id;
+  report->arg_count = call->id < call_shape_count ? call_arg_counts[call->id] : 0;
+  for (unsigned i = 0; i < report->arg_count; i++)
+    report->args[i] = call->args[i];
+  for (unsigned i = 0; call->shape && i < report->arg_count; i++)
+    if (CALL_ARG_KIND(call->shape->args[i]) == ARG_PATH && call->args[i]) {
+      put_text(report->path, sizeof report->path, 0, (const char *)call->args[i]);
+      break;
+    }
+  stop(report, TAIL_REPORT_DIVERGED);
+}
+
+_Noreturn void engine_failed(unsigned code, const char *words, const char *detail, int64_t error)
+{
+  struct tail_report *report = &engine.tail.header->report;
+  size_t used = put_text(report->text, sizeof report->text, 0, words);
+  used = put_text(report->text, sizeof report->text, used, detail);
+  if (error) {
+    used = put_text(report->text, sizeof report->text, used, error < 0 ? " (error " : " (");
+    used = put_number(report->text, sizeof report->text, used, error < 0 ? -error : error);
+    put_text(report->text, sizeof report->text, used, ")");
+  }
+  stop(report, code);
+}

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Changes of names, attributes and sizes, and changes without anything special about them.
+ *
+ * The intent holds what the world was before (which file, was the name free). Killed between it and
+ * the outcome, recovery looks whether it happened; what gives the same when repeated is repeated. */
+#include "shim/descriptors.h"
+#include "shim/keep.h"
+#include "shim/paths.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <linux/fs.h>
+#include <sys/stat.h>
+
+static unsigned kind_of(const struct call *call, unsigned arg)
+{
+  return CALL_ARG_KIND(call->shape->args[arg]);
+}
+
+/* The directory that a path argument is relative to: the argument before it, where that is one. */
+static int directory_of(const struct call *call, unsigned arg)
+{
+  return arg > 0 && kind_of(call, arg - 1) == ARG_DIRFD ? (int)call->args[arg - 1] : AT_FDCWD;
+}
+
+static int64_t change(struct call *call, struct draft *draft)
+{
+  record_intent(draft, call);
+  int64_t result = call_run(call);
+  record_result(call, result);
+  return result;
+}
+
+/* ---- names ---- */
+
+struct names {
+  char full[2][PATH_ROOM];
+  struct journal_file file[2];
+  int64_t found[2]; /* 0 or -errno of looking */
+  unsigned arg[2];
+  unsigned count;
+};
+
+/* How many names may disappear under this call: unlink takes its one, rename the second one's file. */
+static int victim_of(const struct call *call, const struct names *names)
+{
+  switch (call->id) {
+  case SYS_unlink:
+  case SYS_unlinkat:
+    return names->found[0] == 0 ? 0 : -1;
+  case SYS_rename:
+  case SYS_renameat:
+  case SYS_renameat2:
+    if (call->id == SYS_renameat2 && call->args[4] & (RENAME_EXCHANGE | RENAME_NOREPLACE))
+      return -1;
+    return names->found[0] == 0 && names->found[1] == 0 &&
+                   names->file[0].inode != names->file[1].inode
+               ? 1
+               : -1;
+  }
+  return -1;
+}
+
+static void look_at_names(const struct call *call, struct draft *draft, struct names *names)
+{
+  names->count = 0;
+  for (unsigned arg = 0; arg < 6 && names->count < 2; arg++) {
+    if (kind_of(call, arg) != ARG_PATH || !call->args[arg])
+      continue;
+    unsigned i = names->count++;
+    const char *path = (const char *)call->args[arg];
+    int dirfd = directory_of(call, arg);
+    size_t length = path_full(dirfd, path, names->full[i]);
+    bool followed = call->id == SYS_linkat && i == 0 && call->args[4] & AT_SYMLINK_FOLLOW;
+    names->arg[i] = arg;
+    names->found[i] = file_look(dirfd, path, followed ? 0 : AT_SYMLINK_NOFOLLOW, &names->file[i]);
+    draft_add(draft, SEGMENT_FULL_PATH, arg, names->full[i], length);
+    if (names->found[i] == 0)
+      draft_add(draft, SEGMENT_FILE, arg, &names->file[i], sizeof names->file[i]);
+  }
+}
+
+static void keep_victim(const struct call *call, const struct names *names)
+{
+  int victim = victim_of(call, names);
+  if (victim < 0)
+    return;
+  const struct journal_file *file = &names->file[victim];
+  if (!S_ISREG(file->mode) || file->link_count > 1)
+    return;
+  if (keep_referenced(file->device, file->inode) || descriptor_needs_file(file->device, file->inode))
+    keep_link(directory_of(call, names->arg[victim]),
+              (const char *)call->args[names->arg[victim]], file);
+}
+
+int64_t handle_name(struct call *call)
+{
+  call_sign(call);
+  int64_t result;
+  if (!engine_live() && replay_change(call, &result, NULL, NULL))
+    return result;
+  struct names names;
+  struct draft draft;
+  draft_begin(&draft, call, JOURNAL_INTENT, 0);
+  look_at_names(call, &draft, &names);
+  keep_victim(call, &names);
+  return change(call, &draft);
+}
+
+/* ---- attributes, sizes, and the rest ---- */
+
+/* Which file it concerns, by its first path or descriptor. */
+static bool look_at_subject(const struct call *call, struct draft *draft, char *full,
+                            struct journal_file *file)
+{
+  for (unsigned arg = 0; arg < 6; arg++) {
+    int64_t found;
+    if (kind_of(call, arg) == ARG_PATH && call->args[arg]) {
+      const char *path = (const char *)call->args[arg];
+      int dirfd = directory_of(call, arg);
+      draft_add(draft, SEGMENT_FULL_PATH, arg, full, path_full(dirfd, path, full));
+      found = file_look(dirfd, path, 0, file);
+    } else if (kind_of(call, arg) == ARG_FD) {
+      found = file_look((int)call->args[arg], "", AT_EMPTY_PATH, file);
+    } else {
+      continue;
+    }
+    if (found == 0)
+      draft_add(draft, SEGMENT_FILE, arg, file, sizeof *file);
+    return found == 0;
+  }
+  return false;
+}
+
+int64_t handle_attribute(struct call *call)
+{
+  call_sign(call);
+  int64_t result;
+  if (!engine_live() && replay_change(call, &result, NULL, NULL))
+    return result;
+  char full[PATH_ROOM];
+  struct journal_file file;
+  struct draft draft;
+  draft_begin(&draft, call, JOURNAL_INTENT, 0);
+  look_at_subject(call, &draft, full, &file);
+  return change(call, &draft);
+}
+
+/* Applies a change of size to a placeholder that stands for a nameless file. */
+static void follow_size(const struct call *call, int64_t result)
+{
+  if (result != 0 || call->id == SYS_truncate)
+    return;
+  const struct descriptor *descriptor = descriptor_get((int)call->args[0]);
+  if (descriptor->kind == DESCRIPTOR_PLACEHOLDER && descriptor->flags & DESCRIPTOR_GHOST)
+    call_run(call);
+}
+
+static bool takes_bytes(const struct call *call, const struct journal_file *file)
+{
+  if (call->id == SYS_fallocate)
+    return call->args[1] & ~(uint64_t)FALLOC_FL_KEEP_SIZE;
+  return call->args[1] < file->size;
+}
+
+int64_t handle_size(struct call *call)
+{
+  call_sign(call);
+  bool by_path = call->id == SYS_truncate;
+  if (!by_path && descriptor_get((int)call->args[0])->kind == DESCRIPTOR_MEMFD)
+    return local(call);
+  int64_t result;
+  if (!engine_live() && replay_change(call, &result, NULL, NULL)) {
+    follow_size(call, result);
+    return result;
+  }
+  char full[PATH_ROOM], link[32];
+  struct journal_file file;
+  struct draft draft;
+  draft_begin(&draft, call, JOURNAL_INTENT, 0);
+  bool found = look_at_subject(call, &draft, full, &file);
+  if (found && S_ISREG(file.mode) && file.size && takes_bytes(call, &file) &&
+      keep_referenced(file.device, file.inode)) {
+    path_proc_fd((int)call->args[0], link);
+    keep_copy(AT_FDCWD, by_path ? (const char *)call->args[0] : link, &file);
+  }
+  return change(call, &draft);
+}
+
+/* A change whose signature the caller has made. */
+int64_t change_signed(struct call *call)
+{
+  int64_t result;
+  if (!engine_live() && replay_change(call, &result, NULL, NULL))
+    return result;
+  struct draft draft;
+  draft_begin(&draft, call, JOURNAL_INTENT, 0);
+  return change(call, &draft);
+}
+
+/* Durability that the program asked for was given when it was recorded; what comes after a crash asks again. */
+int64_t handle_sync(struct call *call)
+{
+  call_sign(call);
+  return change_signed(call);
+}
+
+int64_t change_by_ioctl(struct call *call)
+{
+  int64_t result;
+  if (!engine_live() && replay_change(call, &result, NULL, NULL))
+    return result;
+  char full[PATH_ROOM];
+  struct journal_file file;
+  struct draft draft;
+  draft_begin(&draft, call, JOURNAL_INTENT, 0);
+  look_at_subject(call, &draft, full, &file);
+  descriptor_not_fresh((int)call->args[0]);
+  return change(call, &draft);
+}
+
+/* Any change whose row says it all: repeated when its outcome is not known. */
+int64_t handle_change(struct call *call)
+{
+  return handle_attribute(call);
+}
+
+int64_t handle_remote(struct call *call)
+{
+  return handle_sync(call);
+}

@@ -1,0 +1,438 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Calls that make, copy, close and ask about descriptors. In replay they run for real, on the
+ * placeholders: the kernel keeps numbers, sharing, flags and locks, and the result must agree. */
+#include "shim/descriptors.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <termios.h>
+
+/* The run's lock lies on a descriptor that the program does not know of. */
+static bool is_ours(uint64_t fd)
+{
+  return (int)fd == engine.tail.header->lock_fd;
+}
+
+int64_t handle_close(struct call *call)
+{
+  if (is_ours(call->args[0]))
+    return -EBADF;
+  int64_t result = local(call);
+  descriptor_forget((int)call->args[0]);
+  return result;
+}
+
+int64_t handle_close_range(struct call *call)
+{
+  unsigned first = (unsigned)call->args[0], last = (unsigned)call->args[1];
+  unsigned ours = (unsigned)engine.tail.header->lock_fd;
+  call_sign(call);
+  bool replayed = false;
+  const struct journal_entry *entry = NULL;
+  if (!engine_live())
+    replayed = (entry = replay_take(call, JOURNAL_COMPLETE)) != NULL;
+  int64_t result;
+  if (first <= ours && ours <= last && first <= last) {
+    result = 0;
+    if (first < ours)
+      result = raw_syscall3(SYS_close_range, first, ours - 1, call->args[2]);
+    if (result == 0 && ours < last)
+      result = raw_syscall3(SYS_close_range, ours + 1, last, call->args[2]);
+  } else {
+    result = call_run(call);
+  }
+  descriptor_forget_all();
+  if (replayed)
+    replay_advance(entry);
+  else
+    record_complete(call, result);
+  return result;
+}
+
+int64_t handle_dup(struct call *call)
+{
+  if (is_ours(call->args[0]) || (call->id != SYS_dup && is_ours(call->args[1])))
+    return -EBADF;
+  int64_t result = local(call);
+  if (result >= 0)
+    descriptor_copy((int)call->args[0], (int)result);
+  return result;
+}
+
+int64_t handle_makefd(struct call *call)
+{
+  int64_t result = local(call);
+  if (result >= 0)
+    descriptor_forget((int)result);
+  return result;
+}
+
+int64_t handle_memfd(struct call *call)
+{
+  return handle_makefd(call);
+}
+
+int64_t handle_pipe(struct call *call)
+{
+  int64_t result = local(call);
+  const int *ends = (const int *)(call->id == SYS_socketpair ? call->args[3] : call->args[0]);
+  if (result == 0)
+    for (int i = 0; i < 2; i++) {
+      descriptor_forget(ends[i]);
+      if (call->id == SYS_socketpair)
+        descriptor_get(ends[i])->kind = DESCRIPTOR_PAIR;
+    }
+  return result;
+}
+
+/* A connection that came in: in replay a socket without a peer holds its number. */
+int64_t handle_accept(struct call *call)
+{
+  call_sign(call);
+  if (!engine_live()) {
+    const struct journal_entry *entry = replay_take(call, JOURNAL_COMPLETE);
+    if (entry) {
+      int64_t result = replay_deliver(call, entry);
+      if (!raw_is_error(result)) {
+        uint64_t flags = call->id == SYS_accept4 ? call->args[3] : 0;
+        int64_t fd = raw_syscall3(SYS_socket, 1 /* AF_UNIX */, 1 | flags, 0);
+        if (fd != result)
+          engine_failed(TAIL_REPORT_FAILED, "a descriptor came back with another number than before: ",
+                        "accept", fd);
+        descriptor_forget((int)fd);
+      }
+      replay_advance(entry);
+      return result;
+    }
+  }
+  int64_t result = observe(call);
+  if (result >= 0)
+    descriptor_forget((int)result);
+  return result;
+}
+
+/* Placeholders can be locked like the files that they stand for; nobody contends there, and going
+ * live takes over what is held. */
+static int64_t lock(struct call *call)
+{
+  if (!engine_live()) {
+    const struct journal_entry *entry = replay_take(call, JOURNAL_COMPLETE);
+    if (entry) {
+      int64_t result = replay_deliver(call, entry);
+      uint8_t kind = descriptor_get((int)call->args[0])->kind;
+      if (result == 0 && (kind == DESCRIPTOR_PLACEHOLDER || kind == DESCRIPTOR_REGULAR))
+        call_run(call);
+      replay_advance(entry);
+      return result;
+    }
+  }
+  crash_point();
+  int64_t result = call_run(call);
+  crash_point();
+  record_complete(call, result);
+  return result;
+}
+
+int64_t handle_flock(struct call *call)
+{
+  call_sign(call);
+  return lock(call);
+}
+
+/* COMPLETE with `size` bytes of output in argument 2, if it succeeds. */
+static int64_t observe_third(struct call *call, size_t size)
+{
+  if (!engine_live()) {
+    const struct journal_entry *entry = replay_take(call, JOURNAL_COMPLETE);
+    if (entry) {
+      int64_t result = replay_deliver(call, entry);
+      replay_advance(entry);
+      return result;
+    }
+  }
+  crash_point();
+  int64_t result = call_run(call);
+  crash_point();
+  struct draft draft;
+  draft_begin(&draft, call, JOURNAL_COMPLETE, result);
+  if (!raw_is_error(result) && size && call->args[2])
+    draft_add(&draft, SEGMENT_OUTPUT, 2, (const void *)call->args[2], size);
+  draft_append(&draft);
+  return result;
+}
+
+static int64_t set_status(struct call *call)
+{
+  int64_t result = local(call);
+  /* Other numbers of the same description have the flags too. */
+  descriptor_forget_all();
+  return result;
+}
+
+int64_t handle_fcntl(struct call *call)
+{
+  struct call signed_call = *call;
+  uint64_t argument = call->args[2];
+  switch (call->args[1]) {
+  case F_DUPFD:
+  case F_DUPFD_CLOEXEC: {
+    if (is_ours(call->args[0]))
+      return -EBADF;
+    int64_t result = local(call);
+    if (result >= 0)
+      descriptor_copy((int)call->args[0], (int)result);
+    return result;
+  }
+  case F_SETFL:
+    return set_status(call);
+  case F_SETFD:
+    return is_ours(call->args[0]) ? -EBADF : local(call);
+  case F_SETPIPE_SZ:
+  case F_GETPIPE_SZ:
+  case F_ADD_SEALS:
+  case F_GET_SEALS:
+    return local(call);
+  case F_SETLK:
+  case F_SETLKW:
+  case F_OFD_SETLK:
+  case F_OFD_SETLKW:
+  case F_GETLK:
+  case F_OFD_GETLK: {
+    call_sign(call);
+    const struct flock *range = (const struct flock *)argument;
+    call->signature = hash_mix(call->signature, (uint64_t)range->l_type << 16 | (uint16_t)range->l_whence);
+    call->signature = hash_mix(hash_mix(call->signature, (uint64_t)range->l_start), (uint64_t)range->l_len) | 1;
+    if (call->args[1] == F_GETLK || call->args[1] == F_OFD_GETLK)
+      return observe_third(call, sizeof *range);
+    return lock(call);
+  }
+  case F_SETLEASE:
+  case F_NOTIFY:
+  case F_SETSIG:
+  case F_SETOWN:
+    return local_again(&signed_call);
+  case F_GETOWN_EX:
+    call_sign(call);
+    return observe_third(call, 8);
+  default:
+    return observe(call);
+  }
+}
+
+/* ---- ioctl ---- */
+
+enum request_way {
+  REQUEST_OBSERVE,
+  REQUEST_LOCAL, /* a property of the descriptor */
+  REQUEST_AGAIN, /* a property of a device, set again in replay without asking for the same result */
+  REQUEST_CHANGE,
+};
+
+struct request {
+  uint32_t number;
+  uint8_t way;
+  uint8_t output; /* bytes */
+  uint8_t input;  /* bytes of the signature */
+};
+
+static const struct request requests[] = {
+    {TCGETS, REQUEST_OBSERVE, 36, 0},
+    {TIOCGWINSZ, REQUEST_OBSERVE, 8, 0},
+    {TIOCGPGRP, REQUEST_OBSERVE, 4, 0},
+    {TIOCGSID, REQUEST_OBSERVE, 4, 0},
+    {TIOCOUTQ, REQUEST_OBSERVE, 4, 0},
+    {FIONREAD, REQUEST_OBSERVE, 4, 0},
+    {FIOQSIZE, REQUEST_OBSERVE, 8, 0},
+    {FIOCLEX, REQUEST_LOCAL, 0, 0},
+    {FIONCLEX, REQUEST_LOCAL, 0, 0},
+    {FIONBIO, REQUEST_LOCAL, 0, 4},
+    {FIOASYNC, REQUEST_LOCAL, 0, 4},
+    {TCSETS, REQUEST_AGAIN, 0, 36},
+    {TCSETSW, REQUEST_AGAIN, 0, 36},
+    {TCSETSF, REQUEST_AGAIN, 0, 36},
+    {TIOCSWINSZ, REQUEST_AGAIN, 0, 8},
+    {TIOCSPGRP, REQUEST_AGAIN, 0, 4},
+    {TIOCSCTTY, REQUEST_AGAIN, 0, 0},
+    {TIOCNOTTY, REQUEST_AGAIN, 0, 0},
+    {TCFLSH, REQUEST_AGAIN, 0, 0},
+    {TCSBRK, REQUEST_AGAIN, 0, 0},
+    {TIOCEXCL, REQUEST_AGAIN, 0, 0},
+    {FICLONE, REQUEST_CHANGE, 0, 0},
+    {FICLONERANGE, REQUEST_CHANGE, 0, 32},
+    {FS_IOC_SETFLAGS, REQUEST_CHANGE, 0, 4},
+};
+
+/* What is not listed says itself how much it gives back; what takes something is taken as a change. */
+static struct request request_of(uint32_t number)
+{
+  for (size_t i = 0; i < sizeof requests / sizeof *requests; i++)
+    if (requests[i].number == number)
+      return requests[i];
+  uint32_t size = _IOC_SIZE(number), direction = _IOC_DIR(number);
+  if (direction == _IOC_WRITE)
+    return (struct request){number, REQUEST_CHANGE, 0, (uint8_t)(size < 255 ? size : 0)};
+  return (struct request){number, REQUEST_OBSERVE, (uint8_t)(direction & _IOC_READ && size < 255 ? size : 0), 0};
+}
+
+int64_t handle_ioctl(struct call *call)
+{
+  struct request request = request_of((uint32_t)call->args[1]);
+  call_sign(call);
+  if (request.input && call->args[2])
+    call->signature =
+        hash_mix(call->signature, hash_bytes((const void *)call->args[2], request.input)) | 1;
+  switch (request.way) {
+  case REQUEST_LOCAL:
+  case REQUEST_AGAIN: {
+    const struct journal_entry *entry =
+        engine_live() ? NULL : replay_take(call, JOURNAL_COMPLETE);
+    crash_point();
+    int64_t result = call_run(call);
+    crash_point();
+    if (!entry) {
+      record_complete(call, result);
+      return result;
+    }
+    replay_advance(entry);
+    return entry->result;
+  }
+  case REQUEST_CHANGE:
+    return change_by_ioctl(call);
+  default:
+    return observe_third(call, request.output);
+  }
+}
+
+/* ---- select ---- */
+
+/* Three sets of nfds bits in whole longs, and for select the time that is left. */
+int64_t handle_select(struct call *call)
+{
+  call_sign(call);
+  if (!engine_live()) {
+    const struct journal_entry *entry = replay_take(call, JOURNAL_COMPLETE);
+    if (entry) {
+      int64_t result = replay_deliver(call, entry);
+      replay_advance(entry);
+      return result;
+    }
+  }
+  crash_point();
+  int64_t result = call_run(call);
+  crash_point();
+  struct draft draft;
+  draft_begin(&draft, call, JOURNAL_COMPLETE, result);
+  size_t size = ((uint32_t)call->args[0] + 63) / 64 * 8;
+  if (!raw_is_error(result))
+    for (unsigned arg = 1; arg <= 3; arg++)
+      if (call->args[arg])
+        draft_add(&draft, SEGMENT_OUTPUT, arg, (const void *)call->args[arg], size);
+  if (call->args[4])
+    draft_add(&draft, SEGMENT_OUTPUT, 4, (const void *)call->args[4], 16);
+  draft_append(&draft);
+  return result;
+}
+
+/* ---- messages ---- */
+
+struct message {
+  void *name;
+  uint32_t name_length;
+  struct io_vector *pieces;
+  uint64_t piece_count;
+  void *control;
+  uint64_t control_length;
+  int flags;
+};
+
+/* Between two ends inside the run it is local, to anybody else remote. */
+int64_t handle_send(struct call *call)
+{
+  call_sign(call);
+  if (call->id == SYS_sendmsg) {
+    const struct message *message = (const struct message *)call->args[1];
+    call->signature =
+        hash_mix(call->signature, hash_vector_whole(message->pieces, message->piece_count)) | 1;
+  }
+  if (descriptor_get((int)call->args[0])->kind == DESCRIPTOR_PAIR)
+    return local_again(call);
+  return change_signed(call);
+}
+
+static int64_t receive_message(struct call *call)
+{
+  struct message *message = (struct message *)call->args[1];
+  uint32_t name_room = message->name_length;
+  crash_point();
+  int64_t result = call_run(call);
+  crash_point();
+  struct draft draft;
+  draft_begin(&draft, call, JOURNAL_COMPLETE, result);
+  if (!raw_is_error(result)) {
+    /* In the order of receive_again. */
+    draft_add(&draft, SEGMENT_INPUT, 1, message, sizeof *message);
+    draft_add(&draft, SEGMENT_INPUT, 2, message->name,
+              !message->name ? 0 : message->name_length < name_room ? message->name_length : name_room);
+    draft_add(&draft, SEGMENT_INPUT, 3, message->control, message->control ? message->control_length : 0);
+    uint64_t rest = (uint64_t)result;
+    for (uint64_t i = 0; i < message->piece_count && rest && i < 8; i++) {
+      uint64_t part = message->pieces[i].length < rest ? message->pieces[i].length : rest;
+      draft_add(&draft, SEGMENT_INPUT, 4, message->pieces[i].base, part);
+      rest -= part;
+    }
+  }
+  draft_append(&draft);
+  return result;
+}
+
+static void receive_again(struct call *call, const struct journal_entry *entry)
+{
+  struct message *message = (struct message *)call->args[1];
+  uint64_t at = 0;
+  const struct journal_segment *segment = journal_find_segment(entry, SEGMENT_INPUT, 1);
+  for (; segment; segment = journal_next_segment(entry, segment)) {
+    switch (segment->arg) {
+    case 1: {
+      const struct message *recorded = (const struct message *)segment->data;
+      message->name_length = recorded->name_length;
+      message->control_length = recorded->control_length;
+      message->flags = recorded->flags;
+      break;
+    }
+    case 2:
+      raw_copy(message->name, segment->data, segment->length);
+      break;
+    case 3:
+      raw_copy(message->control, segment->data, segment->length);
+      break;
+    case 4:
+      vector_scatter(message->pieces, message->piece_count, at, segment->data, segment->length);
+      at += segment->length;
+      break;
+    }
+  }
+}
+
+int64_t handle_receive(struct call *call)
+{
+  if (call->id == SYS_recvfrom)
+    return observe(call);
+  if (call->id == SYS_recvmmsg)
+    return -ENOSYS;
+  call_sign(call);
+  if (!engine_live()) {
+    const struct journal_entry *entry = replay_take(call, JOURNAL_COMPLETE);
+    if (entry) {
+      int64_t result = entry->result;
+      if (!raw_is_error(result))
+        receive_again(call, entry);
+      replay_advance(entry);
+      return result;
+    }
+  }
+  return receive_message(call);
+}

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* open, openat, openat2, creat.
+ *
+ * Opening that creates or truncates is a change; other opening observes. Killed after a file was
+ * created and before the outcome is journaled: the intent says that the name was free, recovery
+ * looks. Truncating and plain creating are repeated, with the same effect. */
+#include "shim/descriptors.h"
+#include "shim/keep.h"
+#include "shim/paths.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+
+struct opening {
+  int dirfd;
+  unsigned path_arg;
+  const char *path;
+  uint64_t flags;
+};
+
+static struct opening opening_of(const struct call *call)
+{
+  switch (call->id) {
+  case SYS_open:
+    return (struct opening){AT_FDCWD, 0, (const char *)call->args[0], call->args[1]};
+  case SYS_creat:
+    return (struct opening){AT_FDCWD, 0, (const char *)call->args[0], O_CREAT | O_WRONLY | O_TRUNC};
+  case SYS_openat2:
+    return (struct opening){(int)call->args[0], 1, (const char *)call->args[1],
+                            call->args[2] ? ((const struct open_how *)call->args[2])->flags : 0};
+  default:
+    return (struct opening){(int)call->args[0], 1, (const char *)call->args[1], call->args[2]};
+  }
+}
+
+static bool changes(uint64_t flags)
+{
+  return flags & (O_CREAT | O_TRUNC) || (flags & O_TMPFILE) == O_TMPFILE;
+}
+
+/* Only a file of the filesystem is stood for; a device is opened again: it holds nothing of ours. */
+static bool opened_device(const struct journal_entry *entry)
+{
+  const struct journal_segment *segment = journal_find_segment(entry, SEGMENT_FILE, -1);
+  uint32_t mode = segment ? ((const struct journal_file *)segment->data)->mode : 0;
+  return S_ISCHR(mode) || S_ISBLK(mode);
+}
+
+/* A file that has lost its last name is rebuilt from the writes of the replay. */
+static void mark_ghost(int fd, const struct journal_entry *entry)
+{
+  const struct journal_segment *segment = journal_find_segment(entry, SEGMENT_FILE, -1);
+  if (!segment)
+    return;
+  const struct journal_file *file = (const struct journal_file *)segment->data;
+  const struct feed_file *found = feed_find_file(file->device, file->inode, file->birth_ns);
+  struct descriptor *descriptor = descriptor_get(fd);
+  descriptor->device = file->device;
+  descriptor->inode = file->inode;
+  descriptor->birth_ns = file->birth_ns;
+  if (found && found->flags & FEED_FILE_GHOST)
+    descriptor->flags |= DESCRIPTOR_GHOST;
+}
+
+static void open_again(const struct call *call, const struct opening *opening,
+                       const struct journal_entry *outcome)
+{
+  int64_t fd = opened_device(outcome)
+                   ? raw_syscall3(SYS_openat, (uint64_t)opening->dirfd, (uint64_t)opening->path,
+                                  opening->flags & ~(uint64_t)(O_CREAT | O_EXCL | O_TRUNC))
+                   : placeholder_make(outcome, opening->flags);
+  if (fd != outcome->result)
+    engine_failed(TAIL_REPORT_FAILED, "a descriptor came back with another number than before: ",
+                  opening->path, fd);
+  if (descriptor_get((int)fd)->kind == DESCRIPTOR_PLACEHOLDER)
+    mark_ghost((int)fd, outcome);
+  replay_advance(outcome);
+}
+
+/* Before a change: what is there, in the intent; and what the journal refers to, kept. */
+static bool look_before(struct draft *draft, const struct call *call, const struct opening *opening,
+                        char *full, struct journal_file *file)
+{
+  size_t length = path_full(opening->dirfd, opening->path, full);
+  bool followed = !(opening->flags & (O_EXCL | O_NOFOLLOW));
+  bool exists = file_look(opening->dirfd, opening->path, followed ? 0 : AT_SYMLINK_NOFOLLOW, file) == 0;
+  if (exists && opening->flags & O_TRUNC && file->size && S_ISREG(file->mode) &&
+      keep_referenced(file->device, file->inode))
+    keep_copy(opening->dirfd, opening->path, file);
+  draft_begin(draft, call, JOURNAL_INTENT, 0);
+  draft_add(draft, SEGMENT_FULL_PATH, opening->path_arg, full, length);
+  if (exists)
+    draft_add(draft, SEGMENT_FILE, opening->path_arg, file, sizeof *file);
+  return exists;
+}
+
+static bool lists_descriptors(const char *path, size_t length)
+{
+  return length > 9 && raw_equal(path, "/proc/", 6) && raw_equal(path + length - 3, "/fd", 3);
+}
+
+/* After success: which file it is, and its canonical path, in `draft`. */
+static void add_opened(struct draft *draft, int fd, const struct opening *opening, bool fresh,
+                       char *full, struct journal_file *file)
+{
+  descriptor_forget(fd);
+  if (file_look(fd, "", AT_EMPTY_PATH, file) != 0)
+    return;
+  draft_add(draft, SEGMENT_FILE, 0, file, sizeof *file);
+  struct descriptor *descriptor = descriptor_get(fd);
+  size_t length = path_of_descriptor(fd, full);
+  if (length && (opening->flags & O_TMPFILE) != O_TMPFILE)
+    draft_add(draft, SEGMENT_FULL_PATH, 0, full, length);
+  if (descriptor->kind == DESCRIPTOR_REGULAR && fresh)
+    descriptor->flags |= DESCRIPTOR_FRESH;
+  if (descriptor->kind == DESCRIPTOR_DIRECTORY && lists_descriptors(full, length))
+    descriptor->flags |= DESCRIPTOR_LISTS_FDS;
+}
+
+static int64_t open_change(struct call *call, const struct opening *opening)
+{
+  char full[PATH_ROOM];
+  struct journal_file file;
+  struct draft draft;
+  bool existed = look_before(&draft, call, opening, full, &file);
+  record_intent(&draft, call);
+  int64_t result = call_run(call);
+  crash_point();
+  draft_begin(&draft, call, JOURNAL_RESULT, result);
+  draft.tail.arg_count = 0;
+  if (result >= 0)
+    add_opened(&draft, (int)result, opening, !existed || opening->flags & O_TRUNC || !file.size, full,
+               &file);
+  draft_append(&draft);
+  return result;
+}
+
+static int64_t open_observe(struct call *call, const struct opening *opening)
+{
+  char full[PATH_ROOM];
+  struct journal_file file;
+  struct draft draft;
+  crash_point();
+  int64_t result = call_run(call);
+  crash_point();
+  draft_begin(&draft, call, JOURNAL_COMPLETE, result);
+  if (result >= 0)
+    add_opened(&draft, (int)result, opening, false, full, &file);
+  draft_append(&draft);
+  return result;
+}
+
+int64_t handle_open(struct call *call)
+{
+  struct opening opening = opening_of(call);
+  if (!opening.path)
+    return -EFAULT;
+  call_sign(call);
+  bool change = changes(opening.flags);
+  if (!engine_live()) {
+    const struct journal_entry *outcome = replay_take(call, change ? JOURNAL_INTENT : JOURNAL_COMPLETE);
+    if (outcome && change) {
+      replay_advance(outcome);
+      outcome = replay_take(call, JOURNAL_RESULT);
+    }
+    if (outcome) {
+      int64_t result = outcome->result;
+      if (raw_is_error(result))
+        replay_advance(outcome);
+      else
+        open_again(call, &opening, outcome);
+      return result;
+    }
+  }
+  return change ? open_change(call, &opening) : open_observe(call, &opening);
+}

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Threads, children, exec, exit, signals to oneself, and who one is. */
+#include "shim/descriptors.h"
+#include "shim/environment.h"
+#include "shim/paths.h"
+#include "shim/x86_64/tsc_trap.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <signal.h>
+
+/* ---- who one is ---- */
+
+int64_t handle_self(struct call *call)
+{
+  int64_t own = call_run(call);
+  return own == engine.pid_real ? engine.tail.header->pid_seen : own;
+}
+
+/* A pid of ours as the program knows it, as the kernel knows it. */
+static uint64_t real_pid(uint64_t pid)
+{
+  return (int32_t)pid == engine.tail.header->pid_seen ? (uint64_t)engine.pid_real : pid;
+}
+
+/* A signal to oneself comes at the same place in replay, and its handler runs again there. So the call is
+ * journaled before it is made: what the handler does comes after it. */
+static int64_t signal_self(struct call *call, struct call *translated)
+{
+  const struct journal_entry *entry =
+      engine_live() ? NULL : replay_take(call, JOURNAL_COMPLETE);
+  if (entry) {
+    replay_advance(entry);
+  } else {
+    crash_point();
+    record_complete(call, 0);
+    crash_point();
+  }
+  return call_run(translated);
+}
+
+int64_t handle_kill(struct call *call)
+{
+  struct call translated = *call;
+  call_sign(call);
+  int32_t seen = engine.tail.header->pid_seen;
+  bool self = (int32_t)call->args[0] == seen && call->id != SYS_pidfd_send_signal;
+  translated.args[0] = call->id == SYS_pidfd_send_signal ? call->args[0] : real_pid(call->args[0]);
+  if (call->id == SYS_tgkill || call->id == SYS_rt_tgsigqueueinfo)
+    translated.args[1] = real_pid(call->args[1]);
+  if (self)
+    return signal_self(call, &translated);
+  int64_t result;
+  if (!engine_live() && replay_change(call, &result, NULL, NULL))
+    return result;
+  struct draft draft;
+  draft_begin(&draft, call, JOURNAL_INTENT, 0);
+  record_intent(&draft, call);
+  result = call_run(&translated);
+  record_result(call, result);
+  return result;
+}
+
+int64_t handle_wait(struct call *call)
+{
+  return observe(call);
+}
+
+int64_t handle_prctl(struct call *call)
+{
+  return call_run(call);
+}
+
+int64_t handle_sigaction(struct call *call)
+{
+  if (engine.tsc_trapped && call->args[0] == SIGSEGV)
+    return tsc_trap_sigaction(call);
+  return call_run(call);
+}
+
+/* ---- threads and children ---- */
+
+/* A new thread's stream is named before it exists, so that its first entry has it. */
+static int64_t make_thread(struct call *call)
+{
+  int64_t stream;
+  call->shape = &call_shapes[SYS_clone];
+  call->signature = hash_mix(SYS_clone, CLONE_THREAD) | 1;
+  const struct journal_entry *entry =
+      engine_live() ? NULL : replay_take(call, JOURNAL_COMPLETE);
+  if (entry) {
+    stream = entry->result;
+    replay_advance(entry);
+  } else {
+    crash_point();
+    stream = atomic_fetch_add(&engine.tail.header->stream_next, 1);
+    record_complete(call, stream);
+    crash_point();
+  }
+  uint64_t own;
+  __asm__("movq %%fs:0, %0" : "=r"(own));
+  struct thread *thread = (struct thread *)(call->args[4] + ((uint64_t)&engine_thread - own));
+  thread->stream = (uint32_t)stream;
+  call->frame->raw = FRAME_PLAIN;
+  return 0;
+}
+
+static void become_unjournaled(void)
+{
+  tsc_trap_suspend();
+  engine.tsc_trapped = false;
+  engine.unjournaled = true;
+}
+
+static int64_t make_child(struct call *call)
+{
+  record_note(TAIL_NOTED_CHILD, "child processes run unjournaled: a child that was under way at a crash is not continued");
+  bool shares = call->id == SYS_clone && call->args[0] & CLONE_VM;
+  if (shares) {
+    engine_thread.vfork_owner = (int32_t)raw_syscall0(SYS_gettid);
+    engine_thread.in_vfork = 1;
+    call->frame->raw = FRAME_CLONE;
+    return 0;
+  }
+  crash_point();
+  uint64_t flags = call->id == SYS_clone ? call->args[0] : SIGCHLD;
+  int64_t result = raw_syscall5(SYS_clone, flags, call->id == SYS_clone ? call->args[1] : 0,
+                                call->args[2], call->args[3], call->args[4]);
+  if (result == 0) {
+    become_unjournaled();
+    return 0;
+  }
+  crash_point();
+  record_complete(call, result);
+  return result;
+}
+
+void engine_after_clone(struct engine_frame *frame)
+{
+  engine_thread.in_vfork = 0;
+  struct call call = {.id = SYS_clone, .shape = &call_shapes[SYS_clone], .frame = frame};
+  for (int i = 0; i < 6; i++)
+    call.args[i] = frame->args[i];
+  call_sign(&call);
+  record_complete(&call, (int64_t)frame->rax);
+}
+
+int64_t handle_fork(struct call *call)
+{
+  if (call->id == SYS_clone && call->args[0] & CLONE_THREAD)
+    return make_thread(call);
+  call_sign(call);
+  if (!engine_live()) {
+    const struct journal_entry *entry = replay_take(call, JOURNAL_COMPLETE);
+    if (entry) {
+      replay_advance(entry);
+      return entry->result;
+    }
+  }
+  return make_child(call);
+}
+
+/* ---- exec ---- */
+
+static int64_t exec_real(struct call *call, unsigned environment_arg)
+{
+  char **before = (char **)call->args[environment_arg];
+  char **with_ours;
+  int64_t result = environment_with_ours(before, &with_ours);
+  if (result < 0)
+    return result;
+  call->args[environment_arg] = (uint64_t)with_ours;
+  engine.tail.header->exec_stream = engine_thread.stream;
+  tsc_trap_suspend();
+  result = call_run(call);
+  tsc_trap_resume();
+  call->args[environment_arg] = (uint64_t)before;
+  environment_release(with_ours);
+  return result;
+}
+
+static int64_t exec_live(struct call *call, unsigned path_arg, unsigned environment_arg)
+{
+  int dirfd = path_arg ? (int)call->args[0] : AT_FDCWD;
+  const char *path = (const char *)call->args[path_arg];
+  char full[PATH_ROOM];
+  const char *obstacle = program_obstacle(dirfd, path);
+  if (obstacle)
+    engine_failed(TAIL_REPORT_FAILED, obstacle, path, 0);
+  struct draft draft;
+  draft_begin(&draft, call, JOURNAL_INTENT, 0);
+  draft_add(&draft, SEGMENT_FULL_PATH, path_arg, full, path_full(dirfd, path, full));
+  record_intent(&draft, call);
+  int64_t result = exec_real(call, environment_arg);
+  record_result(call, result);
+  return result;
+}
+
+int64_t handle_exec(struct call *call)
+{
+  unsigned path_arg = call->id == SYS_execveat ? 1 : 0;
+  unsigned environment_arg = path_arg + 2;
+  call_sign(call);
+  if (!engine_live()) {
+    const struct journal_entry *intent = replay_take(call, JOURNAL_INTENT);
+    if (intent) {
+      const struct journal_entry *next = replay_peek(intent);
+      replay_advance(intent);
+      if (next && next->kind == JOURNAL_RESULT) {
+        int64_t result = replay_take(call, JOURNAL_RESULT)->result;
+        replay_advance(next);
+        return result;
+      }
+      int64_t result = exec_real(call, environment_arg);
+      engine_failed(TAIL_REPORT_FAILED, "a program that the run had started cannot be started again: ",
+                    (const char *)call->args[path_arg], result);
+    }
+  }
+  return exec_live(call, path_arg, environment_arg);
+}
+
+/* ---- the end ---- */
+
+int64_t handle_exit(struct call *call)
+{
+  call_sign(call);
+  const struct journal_entry *entry = engine_live() ? NULL : replay_take(call, JOURNAL_EXIT);
+  if (entry) {
+    replay_advance(entry);
+    return call_run(call);
+  }
+  crash_point();
+  struct draft draft;
+  draft_begin(&draft, call, JOURNAL_EXIT, (int64_t)(call->args[0] & 0xff));
+  draft_append(&draft);
+  crash_point();
+  return call_run(call);
+}
+
+/* ---- the working directory ---- */
+
+int64_t handle_chdir(struct call *call)
+{
+  call_sign(call);
+  if (!engine_live()) {
+    const struct journal_entry *entry = replay_take(call, JOURNAL_COMPLETE);
+    if (entry) {
+      const struct journal_segment *segment = journal_find_segment(entry, SEGMENT_DIRECTORY, -1);
+      if (segment && segment->length < sizeof engine.directory) {
+        raw_copy(engine.directory, segment->data, segment->length);
+        engine.directory[segment->length] = 0;
+        /* Where it still is; going live insists. */
+        raw_syscall1(SYS_chdir, (uint64_t)engine.directory);
+      }
+      int64_t result = entry->result;
+      replay_advance(entry);
+      return result;
+    }
+  }
+  crash_point();
+  int64_t result = call_run(call);
+  crash_point();
+  struct draft draft;
+  draft_begin(&draft, call, JOURNAL_COMPLETE, result);
+  if (result == 0) {
+    int64_t length = raw_syscall2(SYS_getcwd, (uint64_t)engine.directory, sizeof engine.directory);
+    if (length > 0)
+      draft_add(&draft, SEGMENT_DIRECTORY, 0, engine.directory, (size_t)length - 1);
+  }
+  draft_append(&draft);
+  return result;
+}
+
+/* ---- watches ---- */
+
+/* Watch numbers count up; a path that is gone by now gets another's watch in its place. */
+int64_t handle_watch(struct call *call)
+{
+  call_sign(call);
+  if (!engine_live()) {
+    const struct journal_entry *entry = replay_take(call, JOURNAL_COMPLETE);
+    if (entry) {
+      int64_t result = entry->result;
+      if (!raw_is_error(result) && call_run(call) < 0 && call->id == SYS_inotify_add_watch)
+        raw_syscall3(SYS_inotify_add_watch, call->args[0],
+                     (uint64_t)engine.tail.header->run_directory, call->args[2]);
+      replay_advance(entry);
+      return result;
+    }
+  }
+  return observe(call);
+}

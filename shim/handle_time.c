@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Clocks, sleeping, timers. A resumed sleep waits only for what is left of it: by the boot clock, or,
+ * after a reboot, by the wall clock, and never longer than was asked for. */
+#include "shim/descriptors.h"
+#include "shim/vdso.h"
+
+#include <errno.h>
+#include <time.h>
+
+#define SECOND 1000000000ull
+
+static uint64_t nanoseconds(const struct timespec *time)
+{
+  return (uint64_t)time->tv_sec * SECOND + (uint64_t)time->tv_nsec;
+}
+
+static struct timespec timespec_of(uint64_t ns)
+{
+  return (struct timespec){(time_t)(ns / SECOND), (long)(ns % SECOND)};
+}
+
+static uint64_t clock_ns(int clock)
+{
+  struct timespec now = {0};
+  raw_syscall2(SYS_clock_gettime, (uint64_t)clock, (uint64_t)&now);
+  return nanoseconds(&now);
+}
+
+/* ---- clocks ---- */
+
+/* The vDSO's own code where it was redirected, the call otherwise; both mean the same to the journal. */
+static int64_t clock_live(const struct call *call)
+{
+  if (!engine.tsc_trapped && call->id == SYS_clock_gettime && engine.clock_original)
+    return (int64_t)(int)engine.clock_original((int)call->args[0], (void *)call->args[1]);
+  return call_run(call);
+}
+
+int64_t handle_clock(struct call *call)
+{
+  call_sign(call);
+  if (!engine_live()) {
+    const struct journal_entry *entry = replay_take(call, JOURNAL_COMPLETE);
+    if (entry) {
+      int64_t result = replay_deliver(call, entry);
+      replay_advance(entry);
+      return result;
+    }
+  }
+  crash_point();
+  int64_t result = clock_live(call);
+  crash_point();
+  record_complete(call, result);
+  return result;
+}
+
+static int64_t from_vdso(unsigned id, uint64_t a, uint64_t b, uint64_t c)
+{
+  struct engine_frame frame = {.rax = id, .args = {a, b, c}};
+  int64_t result = engine_enter(&frame);
+  return frame.raw == FRAME_DONE ? result : raw_syscall3(id, a, b, c);
+}
+
+int64_t vdso_clock_gettime(int clock, void *time)
+{
+  return from_vdso(SYS_clock_gettime, (uint64_t)(int64_t)clock, (uint64_t)time, 0);
+}
+
+int64_t vdso_gettimeofday(void *time, void *zone)
+{
+  return from_vdso(SYS_gettimeofday, (uint64_t)time, (uint64_t)zone, 0);
+}
+
+int64_t vdso_time(void *time)
+{
+  return from_vdso(SYS_time, (uint64_t)time, 0, 0);
+}
+
+int64_t vdso_getcpu(void *cpu, void *node, void *unused)
+{
+  return from_vdso(SYS_getcpu, (uint64_t)cpu, (uint64_t)node, 0);
+}
+
+int64_t vdso_clock_getres(int clock, void *resolution)
+{
+  return from_vdso(SYS_clock_getres, (uint64_t)(int64_t)clock, (uint64_t)resolution, 0);
+}
+
+/* Without it, programs ask the kernel. */
+int64_t vdso_getrandom(void *bytes, size_t size, unsigned flags, void *state, size_t state_size)
+{
+  return -ENOSYS;
+}
+
+/* ---- sleeping ---- */
+
+#define TIMER_ABSTIME 1
+
+struct sleeping {
+  int clock;
+  bool absolute;
+  const struct timespec *wanted;
+  struct timespec *rest;
+};
+
+static struct sleeping sleeping_of(const struct call *call)
+{
+  if (call->id == SYS_nanosleep)
+    return (struct sleeping){CLOCK_MONOTONIC, false, (const struct timespec *)call->args[0],
+                             (struct timespec *)call->args[1]};
+  return (struct sleeping){(int)call->args[0], call->args[1] & TIMER_ABSTIME,
+                           (const struct timespec *)call->args[2], (struct timespec *)call->args[3]};
+}
+
+static struct journal_deadline new_deadline(const struct sleeping *sleeping)
+{
+  uint64_t wanted = nanoseconds(sleeping->wanted);
+  if (sleeping->absolute) {
+    uint64_t now = clock_ns(sleeping->clock);
+    wanted = wanted > now ? wanted - now : 0;
+  }
+  struct journal_deadline deadline = {
+      .boot_ns = clock_ns(CLOCK_BOOTTIME) + wanted,
+      .real_ns = clock_ns(CLOCK_REALTIME) + wanted,
+      .duration_ns = wanted,
+  };
+  raw_copy(deadline.boot_id, engine.tail.header->boot_id, sizeof deadline.boot_id);
+  return deadline;
+}
+
+/* How long is left of an earlier attempt's sleep. */
+static uint64_t left_of(const struct journal_deadline *deadline)
+{
+  bool same_boot = raw_equal(deadline->boot_id, engine.tail.header->boot_id, sizeof deadline->boot_id);
+  uint64_t end = same_boot ? deadline->boot_ns : deadline->real_ns;
+  uint64_t now = clock_ns(same_boot ? CLOCK_BOOTTIME : CLOCK_REALTIME);
+  uint64_t left = end > now ? end - now : 0;
+  return left < deadline->duration_ns ? left : deadline->duration_ns;
+}
+
+static bool valid_sleep(const struct sleeping *sleeping)
+{
+  return sleeping->wanted && sleeping->wanted->tv_sec >= 0 && sleeping->wanted->tv_nsec >= 0 &&
+         sleeping->wanted->tv_nsec < (long)SECOND;
+}
+
+/* Only a relative sleep says what is left of it. */
+static void record_rest(struct call *call, const struct sleeping *sleeping, int64_t result)
+{
+  crash_point();
+  struct draft draft;
+  draft_begin(&draft, call, JOURNAL_RESULT, result);
+  draft.tail.arg_count = 0;
+  unsigned arg = call->id == SYS_nanosleep ? 1 : 3;
+  if (result == -EINTR && !sleeping->absolute && sleeping->rest)
+    draft_add(&draft, SEGMENT_OUTPUT, arg, sleeping->rest, sizeof *sleeping->rest);
+  draft_append(&draft);
+}
+
+static int64_t sleep_live(struct call *call, const struct sleeping *sleeping,
+                          const struct journal_deadline *deadline)
+{
+  struct draft draft;
+  draft_begin(&draft, call, JOURNAL_INTENT, 0);
+  draft_add(&draft, SEGMENT_DEADLINE, 0, deadline, sizeof *deadline);
+  record_intent(&draft, call);
+  struct timespec left = timespec_of(left_of(deadline));
+  int64_t result = sleeping->absolute
+                       ? call_run(call)
+                       : raw_syscall4(SYS_clock_nanosleep,
+                                      (uint64_t)(call->id == SYS_nanosleep ? CLOCK_MONOTONIC : sleeping->clock),
+                                      0, (uint64_t)&left, (uint64_t)sleeping->rest);
+  record_rest(call, sleeping, result);
+  return result;
+}
+
+int64_t handle_sleep(struct call *call)
+{
+  struct sleeping sleeping = sleeping_of(call);
+  if (!valid_sleep(&sleeping))
+    return observe(call);
+  call_sign(call);
+  if (!engine_live()) {
+    const struct journal_entry *intent = replay_take(call, JOURNAL_INTENT);
+    if (intent && intent->arg_count & JOURNAL_FLAG_UNFINISHED) {
+      struct journal_deadline deadline = *(const struct journal_deadline *)journal_find_segment(
+                                              intent, SEGMENT_DEADLINE, -1)->data;
+      replay_advance(intent);
+      replay_to_end(call);
+      return sleep_live(call, &sleeping, &deadline);
+    }
+    if (intent) {
+      replay_advance(intent);
+      const struct journal_entry *outcome = replay_take(call, JOURNAL_RESULT);
+      int64_t result = replay_deliver(call, outcome);
+      replay_advance(outcome);
+      return result;
+    }
+  }
+  struct journal_deadline deadline = new_deadline(&sleeping);
+  return sleep_live(call, &sleeping, &deadline);
+}
+
+/* ---- timers ---- */
+
+/* A relative timer is set again for what is left since it was first set. */
+int64_t handle_timerfd(struct call *call)
+{
+  call_sign(call);
+  if (!engine_live()) {
+    const struct journal_entry *entry = replay_take(call, JOURNAL_COMPLETE);
+    if (entry) {
+      struct itimerspec again = *(const struct itimerspec *)call->args[2];
+      uint64_t wanted = nanoseconds(&again.it_value), now = clock_ns(CLOCK_REALTIME);
+      if (wanted && !(call->args[1] & TIMER_ABSTIME)) {
+        uint64_t end = entry->time_ns + wanted;
+        uint64_t left = end > now + 1 ? end - now : 1;
+        again.it_value = timespec_of(left < wanted ? left : wanted);
+      }
+      raw_syscall4(SYS_timerfd_settime, call->args[0], call->args[1], (uint64_t)&again, 0);
+      int64_t result = replay_deliver(call, entry);
+      replay_advance(entry);
+      return result;
+    }
+  }
+  return observe(call);
+}

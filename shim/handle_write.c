@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* write, pwrite64, writev, pwritev, pwritev2, copy_file_range, sendfile, splice, tee, vmsplice.
+ *
+ * Killed between the intent and the outcome: a write at an offset is repeated as it is; an append is
+ * settled by recovery from the size before and the hash; output to a terminal or pipe is given again. */
+#include "shim/descriptors.h"
+#include "shim/keep.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+
+/* How much of what was written is journaled for people to read. */
+#define INPUT_SHOWN 32
+
+struct writing {
+  int fd;
+  bool vector;
+  bool positioned;
+  bool append;
+  uint64_t offset; /* where positioned */
+  uint64_t length; /* bytes asked for */
+};
+
+static struct writing writing_of(const struct call *call)
+{
+  struct writing writing = {.fd = (int)call->args[0], .length = call->args[2], .offset = call->args[3]};
+  switch (call->id) {
+  case SYS_pwrite64:
+    writing.positioned = true;
+    break;
+  case SYS_writev:
+  case SYS_pwritev:
+  case SYS_pwritev2:
+    writing.vector = true;
+    writing.length = vector_length((const struct io_vector *)call->args[1], call->args[2]);
+    writing.positioned = call->id != SYS_writev && call->args[3] != ~0ull;
+    writing.append = call->id == SYS_pwritev2 && call->args[5] & RWF_APPEND;
+    break;
+  }
+  return writing;
+}
+
+/* ---- live ---- */
+
+/* Fills what tells later whether the write happened. */
+static void describe(const struct call *call, const struct writing *writing,
+                     const struct descriptor *descriptor, struct journal_written *written)
+{
+  *written = (struct journal_written){
+      .device = descriptor->device,
+      .inode = descriptor->inode,
+      .birth_ns = descriptor->birth_ns,
+      .offset = writing->positioned ? (int64_t)writing->offset : -1,
+      .length = writing->length,
+  };
+  if (descriptor->kind != DESCRIPTOR_REGULAR)
+    return;
+  /* O_APPEND wins over a named offset: Linux appends pwrite too. */
+  if (writing->append || descriptor->flags & DESCRIPTOR_APPEND) {
+    struct journal_file file;
+    file_look(writing->fd, "", AT_EMPTY_PATH, &file);
+    written->append = 1;
+    written->offset = (int64_t)file.size;
+    written->hash = writing->vector
+                        ? hash_vector_whole((const struct io_vector *)call->args[1], call->args[2])
+                        : hash_bytes((const void *)call->args[1], writing->length);
+  }
+}
+
+static void keep_before(const struct writing *writing, const struct descriptor *descriptor,
+                        const struct journal_written *written)
+{
+  if (written->append || descriptor->kind != DESCRIPTOR_REGULAR ||
+      !keep_referenced(descriptor->device, descriptor->inode))
+    return;
+  uint64_t offset = writing->positioned
+                        ? writing->offset
+                        : (uint64_t)raw_syscall3(SYS_lseek, (uint64_t)writing->fd, 0, SEEK_CUR);
+  keep_range(writing->fd, descriptor, offset, writing->length);
+}
+
+static void add_shown(struct draft *draft, const struct call *call, const struct writing *writing)
+{
+  const void *bytes = (const void *)call->args[1];
+  uint64_t length = writing->length;
+  if (writing->vector) {
+    const struct io_vector *pieces = bytes;
+    while (length && !pieces->length)
+      pieces++;
+    bytes = pieces->base;
+    length = length ? pieces->length : 0;
+  }
+  draft_add(draft, SEGMENT_INPUT, 1, bytes, length < INPUT_SHOWN ? length : INPUT_SHOWN);
+}
+
+static int64_t write_change(struct call *call, const struct writing *writing,
+                            const struct descriptor *descriptor)
+{
+  struct journal_written written;
+  struct draft draft;
+  describe(call, writing, descriptor, &written);
+  keep_before(writing, descriptor, &written);
+  draft_begin(&draft, call, JOURNAL_INTENT, 0);
+  draft_add(&draft, SEGMENT_WRITTEN, 0, &written, sizeof written);
+  add_shown(&draft, call, writing);
+  call->remote = descriptor->kind == DESCRIPTOR_SOCKET;
+  record_intent(&draft, call);
+  int64_t result = call_run(call);
+  record_result(call, result);
+  return result;
+}
+
+static bool is_local(const struct descriptor *descriptor)
+{
+  switch (descriptor->kind) {
+  case DESCRIPTOR_PIPE:
+  case DESCRIPTOR_PAIR:
+  case DESCRIPTOR_EVENTFD:
+  case DESCRIPTOR_ANONYMOUS:
+  case DESCRIPTOR_MEMFD:
+  case DESCRIPTOR_NONE:
+    return true;
+  }
+  return false;
+}
+
+/* ---- replay ---- */
+
+/* Writes the first `result` bytes again, all of them, as the call did. */
+static void run_whole(const struct call *call, const struct writing *writing, int64_t result)
+{
+  struct io_vector one = {(uint8_t *)call->args[1], call->args[2]};
+  const struct io_vector *pieces =
+      writing->vector ? (const struct io_vector *)call->args[1] : &one;
+  uint64_t count = writing->vector ? call->args[2] : 1, offset = writing->offset;
+  for (uint64_t i = 0; i < count && result > 0; i++) {
+    uint64_t length = pieces[i].length < (uint64_t)result ? pieces[i].length : (uint64_t)result;
+    for (uint64_t done = 0; done < length;) {
+      int64_t part = writing->positioned
+                         ? raw_syscall4(SYS_pwrite64, (uint64_t)writing->fd,
+                                        (uint64_t)(pieces[i].base + done), length - done, offset)
+                         : raw_syscall3(SYS_write, (uint64_t)writing->fd,
+                                        (uint64_t)(pieces[i].base + done), length - done);
+      if (part == -EINTR)
+        continue;
+      if (part <= 0)
+        return;
+      done += (uint64_t)part;
+      offset += (uint64_t)part;
+    }
+    result -= (int64_t)length;
+  }
+}
+
+/* Makes the descriptor's state what it was after the write. */
+static void follow(const struct call *call, const struct writing *writing,
+                   const struct journal_entry *intent, int64_t result)
+{
+  const struct descriptor *descriptor = descriptor_get(writing->fd);
+  const struct tail_header *header = engine.tail.header;
+  if (result <= 0)
+    return;
+  if (descriptor->kind == DESCRIPTOR_OUTER || descriptor->flags & DESCRIPTOR_OUTER_FILE) {
+    if (header->outer[descriptor->outer].output == TAIL_OUTPUT_AGAIN)
+      run_whole(call, writing, result);
+    else if (descriptor->kind == DESCRIPTOR_REGULAR && !writing->positioned)
+      raw_syscall3(SYS_lseek, (uint64_t)writing->fd, (uint64_t)result, SEEK_CUR);
+    return;
+  }
+  if (descriptor->kind != DESCRIPTOR_PLACEHOLDER)
+    return;
+  if (descriptor->flags & DESCRIPTOR_GHOST) {
+    run_whole(call, writing, result);
+    return;
+  }
+  const struct journal_segment *segment = journal_find_segment(intent, SEGMENT_WRITTEN, -1);
+  const struct journal_written *written =
+      segment ? (const struct journal_written *)segment->data : NULL;
+  if (writing->positioned)
+    return;
+  if (written && written->append)
+    raw_syscall3(SYS_lseek, (uint64_t)writing->fd, (uint64_t)(written->offset + result), SEEK_SET);
+  else
+    raw_syscall3(SYS_lseek, (uint64_t)writing->fd, (uint64_t)result, SEEK_CUR);
+}
+
+/* A pipe or eventfd of the run holds again what it held; nobody else reads it meanwhile, so it has
+ * the room that it had. */
+static int64_t write_local(struct call *call, const struct writing *writing)
+{
+  if (!engine_live()) {
+    const struct journal_entry *entry = replay_take(call, JOURNAL_COMPLETE);
+    if (entry) {
+      int64_t result = entry->result;
+      struct {
+        int fd;
+        short events, revents;
+      } ready = {writing->fd, 4, 0};
+      bool room = raw_syscall3(SYS_poll, (uint64_t)&ready, 1, 0) == 1;
+      if (result > 0 && room)
+        call_run(call);
+      replay_advance(entry);
+      return result;
+    }
+  }
+  crash_point();
+  int64_t result = call_run(call);
+  crash_point();
+  record_complete(call, result);
+  return result;
+}
+
+int64_t handle_write(struct call *call)
+{
+  struct writing writing = writing_of(call);
+  call_sign(call);
+  if (is_local(descriptor_get(writing.fd)))
+    return write_local(call, &writing);
+  if (!engine_live()) {
+    int64_t result;
+    const struct journal_entry *intent;
+    if (replay_change(call, &result, &intent, NULL)) {
+      follow(call, &writing, intent, result);
+      return result;
+    }
+  }
+  return write_change(call, &writing, descriptor_get(writing.fd));
+}

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The start of every program image: maps the run, redirects libc and the vDSO into the engine, and
+ * journals or replays that an image began.
+ *
+ * The object is linked with -z initfirst: no other constructor has run. Nothing of libc is called.
+ * Until the redirection is whole nothing is journaled, and nothing has happened yet either. */
+#include "shim/descriptors.h"
+#include "shim/environment.h"
+#include "shim/paths.h"
+#include "shim/vdso.h"
+#include "shim/x86_64/boundary_apply.h"
+#include "shim/x86_64/tsc_trap.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <link.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#define SHIM_NAME "libperdure-shim.so"
+
+_Noreturn static void quit(const char *words, const char *detail)
+{
+  char line[PATH_ROOM + 512];
+  size_t used = path_put_text(line, 0, "perdure: ");
+  used = path_put_text(line, used, words);
+  used = path_put_text(line, used, detail);
+  used = path_put_text(line, used, "\n");
+  raw_syscall3(SYS_write, 2, (uint64_t)line, used);
+  for (;;)
+    raw_syscall1(SYS_exit_group, 125);
+}
+
+static bool ends_with(const char *text, size_t length, const char *end)
+{
+  size_t end_length = raw_length(end);
+  return length >= end_length && raw_equal(text + length - end_length, end, end_length);
+}
+
+/* The shim's own path: the part of LD_PRELOAD that names it. */
+static void find_preload(char *const *environment)
+{
+  const char *list = environment_value(environment, "LD_PRELOAD");
+  while (list && *list) {
+    size_t length = 0;
+    while (list[length] && list[length] != ':' && list[length] != ' ')
+      length++;
+    if (ends_with(list, length, SHIM_NAME) && length < sizeof engine.preload) {
+      raw_copy(engine.preload, list, length);
+      return;
+    }
+    list += length + (list[length] != 0);
+  }
+}
+
+/* ---- preloaded without a supervisor ---- */
+
+static bool try_command(char *path, const char *directory, const char *relative, char **argv, char **environment)
+{
+  size_t used = path_put_text(path, 0, directory);
+  path_put_text(path, used, relative);
+  return raw_syscall3(SYS_execve, (uint64_t)path, (uint64_t)argv, (uint64_t)environment) == 0;
+}
+
+/* Runs the program again, as `perdure run -- PROGRAM ARG...`. */
+_Noreturn static void run_supervised(int argc, char **argv, char **environment)
+{
+  char path[2 * PATH_ROOM], program[PATH_ROOM], directory[PATH_ROOM];
+  int64_t place = raw_syscall6(SYS_mmap, 0, ((uint64_t)argc + 8) * sizeof(char *), PROT_READ | PROT_WRITE,
+                               MAP_PRIVATE | MAP_ANONYMOUS, ~0ull, 0);
+  int64_t length = raw_syscall4(SYS_readlinkat, (uint64_t)(int64_t)AT_FDCWD, (uint64_t) "/proc/self/exe",
+                                (uint64_t)program, sizeof program - 1);
+  if (raw_is_error(place) || length <= 0 || !engine.preload[0])
+    quit("preloaded without `perdure run`, and the program cannot be started again under it", "");
+  program[length] = 0;
+  char **arguments = (char **)place;
+  unsigned used = 0;
+  arguments[used++] = (char *)"perdure";
+  arguments[used++] = (char *)"run";
+  arguments[used++] = (char *)"--";
+  arguments[used++] = program;
+  for (int i = 1; i < argc; i++)
+    arguments[used++] = argv[i];
+  path_put_text(directory, 0, engine.preload);
+  for (size_t i = raw_length(directory); i > 0 && directory[i] != '/'; i--)
+    directory[i] = 0;
+  environment_take_out_ours(environment);
+  try_command(path, directory, "../perdure", arguments, environment);
+  try_command(path, directory, "../../bin/perdure", arguments, environment);
+  try_command(path, directory, "../../../bin/perdure", arguments, environment);
+  quit("preloaded without `perdure run`, and no perdure command lies beside ", engine.preload);
+}
+
+/* ---- mapping the run ---- */
+
+static void map_at(int64_t fd, uint64_t address, uint64_t size, uint64_t offset, int protection)
+{
+  int64_t result = raw_syscall6(SYS_mmap, address, size, (uint64_t)protection,
+                                MAP_SHARED | MAP_FIXED_NOREPLACE, (uint64_t)fd, offset);
+  if (result != (int64_t)address)
+    quit("the run's journal cannot be mapped where it must lie", "");
+}
+
+static void map_tail(const char *path)
+{
+  int64_t fd = raw_syscall3(SYS_open, (uint64_t)path, O_RDWR | O_CLOEXEC, 0);
+  if (fd < 0)
+    quit("the run's journal cannot be opened: ", path);
+  map_at(fd, TAIL_ADDRESS, TAIL_HEADER_SIZE, 0, PROT_READ | PROT_WRITE);
+  struct tail_header *header = (struct tail_header *)TAIL_ADDRESS;
+  if (header->version != JOURNAL_VERSION || header->header_size != TAIL_HEADER_SIZE)
+    quit("the shim and the perdure command are of different versions: ", engine.preload);
+  uint64_t ring = TAIL_ADDRESS + TAIL_HEADER_SIZE;
+  map_at(fd, ring, header->ring_size, TAIL_HEADER_SIZE, PROT_READ | PROT_WRITE);
+  map_at(fd, ring + header->ring_size, header->ring_size, TAIL_HEADER_SIZE, PROT_READ | PROT_WRITE);
+  raw_syscall1(SYS_close, (uint64_t)fd);
+  engine.tail.header = header;
+  engine.tail.ring = (uint8_t *)ring;
+}
+
+static void map_feed(void)
+{
+  const struct tail_header *header = engine.tail.header;
+  if (header->mode == TAIL_MODE_LIVE || !header->feed_size)
+    return;
+  char path[PATH_ROOM + 8];
+  size_t used = path_put_text(path, 0, header->run_directory);
+  path_put_text(path, used, "/feed");
+  int64_t fd = raw_syscall3(SYS_open, (uint64_t)path, O_RDONLY | O_CLOEXEC, 0);
+  if (fd < 0)
+    quit("the replay feed cannot be opened: ", path);
+  map_at(fd, FEED_ADDRESS, header->feed_size, 0, PROT_READ);
+  raw_syscall1(SYS_close, (uint64_t)fd);
+  engine.feed = (const struct feed_header *)FEED_ADDRESS;
+}
+
+static void redirect(const void *auxv)
+{
+  uint64_t slots[BOUNDARY_SLOT_COUNT] = {
+      [BOUNDARY_SLOT_SYSCALL] = (uint64_t)engine_entry_syscall,
+      [BOUNDARY_SLOT_CLOCK_GETTIME] = (uint64_t)vdso_clock_gettime,
+      [BOUNDARY_SLOT_GETTIMEOFDAY] = (uint64_t)vdso_gettimeofday,
+      [BOUNDARY_SLOT_TIME] = (uint64_t)vdso_time,
+      [BOUNDARY_SLOT_GETCPU] = (uint64_t)vdso_getcpu,
+      [BOUNDARY_SLOT_CLOCK_GETRES] = (uint64_t)vdso_clock_getres,
+      [BOUNDARY_SLOT_GETRANDOM] = (uint64_t)vdso_getrandom,
+  };
+  const char *error = "";
+  int result = boundary_apply(engine.tail.header->cache_directory, slots, slots, auxv,
+                              engine.original, &error);
+  if (result < 0)
+    quit("the program's system calls cannot be redirected: ", error);
+  engine.clock_original =
+      (uint64_t(*)(int, void *))engine.original[BOUNDARY_SLOT_CLOCK_GETTIME];
+}
+
+/* ---- the START entry ---- */
+
+/* The 16 random bytes that the kernel gave the image. */
+static uint8_t *random_bytes(const Elf64_auxv_t *auxv)
+{
+  for (; auxv->a_type != AT_NULL; auxv++)
+    if (auxv->a_type == AT_RANDOM)
+      return (uint8_t *)auxv->a_un.a_val;
+  return NULL;
+}
+
+struct image_text {
+  char text[2048];
+  size_t used;
+};
+
+static void put_build_id(struct image_text *image, const uint8_t *note, size_t size)
+{
+  while (size >= 12) {
+    const uint32_t *head = (const uint32_t *)note;
+    size_t name = (head[0] + 3) & ~3u, body = (head[1] + 3) & ~3u;
+    if (12 + name + body > size)
+      return;
+    if (head[2] == NT_GNU_BUILD_ID && head[0] == 4)
+      for (uint32_t i = 0; i < head[1] && image->used + 4 < sizeof image->text; i++) {
+        uint8_t byte = note[12 + name + i];
+        image->text[image->used++] = "0123456789abcdef"[byte >> 4];
+        image->text[image->used++] = "0123456789abcdef"[byte & 15];
+      }
+    note += 12 + name + body;
+    size -= 12 + name + body;
+  }
+}
+
+static int put_image(struct dl_phdr_info *info, size_t size, void *context)
+{
+  struct image_text *image = context;
+  size_t length = raw_length(info->dlpi_name);
+  if (image->used + length + 64 > sizeof image->text)
+    return 1;
+  image->used = path_put_text(image->text, image->used, info->dlpi_name);
+  image->used = path_put_text(image->text, image->used, " ");
+  for (int i = 0; i < info->dlpi_phnum; i++)
+    if (info->dlpi_phdr[i].p_type == PT_NOTE)
+      put_build_id(image, (const uint8_t *)info->dlpi_addr + info->dlpi_phdr[i].p_vaddr,
+                   info->dlpi_phdr[i].p_memsz);
+  image->used = path_put_text(image->text, image->used, "\n");
+  return 0;
+}
+
+#define DESCRIPTOR_MAX 8
+
+static unsigned describe_descriptors(struct draft *draft, struct journal_descriptor *descriptors)
+{
+  int fds[64];
+  unsigned count = list_descriptors(fds, 64), used = 0;
+  for (unsigned i = 0; i < count && used < DESCRIPTOR_MAX; i++) {
+    struct journal_descriptor *descriptor = &descriptors[used];
+    *descriptor = (struct journal_descriptor){.fd = fds[i]};
+    if (file_look(fds[i], "", AT_EMPTY_PATH, &descriptor->file) != 0)
+      continue;
+    descriptor->flags = (uint32_t)raw_syscall2(SYS_fcntl, (uint64_t)fds[i], F_GETFL);
+    descriptor->fd_flags = (uint64_t)raw_syscall2(SYS_fcntl, (uint64_t)fds[i], F_GETFD);
+    int64_t offset = raw_syscall3(SYS_lseek, (uint64_t)fds[i], 0, SEEK_CUR);
+    descriptor->offset = offset > 0 ? (uint64_t)offset : 0;
+    draft_add(draft, SEGMENT_DESCRIPTOR, 0, descriptor, sizeof *descriptor);
+    used++;
+  }
+  return used;
+}
+
+static void record_start(struct call *call, uint8_t *random, const struct image_text *image, bool first)
+{
+  struct journal_descriptor descriptors[DESCRIPTOR_MAX];
+  struct draft draft;
+  draft_begin(&draft, call, JOURNAL_START, 0);
+  draft.tail.arg_count = 2;
+  draft_add(&draft, SEGMENT_DIRECTORY, 0, engine.directory, raw_length(engine.directory));
+  draft_add(&draft, SEGMENT_RANDOM, 0, random, random ? 16 : 0);
+  draft_add(&draft, SEGMENT_IMAGE, 0, image->text, image->used);
+  if (first)
+    describe_descriptors(&draft, descriptors);
+  draft_append(&draft);
+}
+
+/* Regular files that the run was started with stand where they stood then. */
+static void place_descriptors(const struct journal_entry *entry)
+{
+  const struct journal_segment *segment = journal_find_segment(entry, SEGMENT_DESCRIPTOR, -1);
+  for (; segment; segment = journal_next_segment(entry, segment)) {
+    const struct journal_descriptor *recorded = (const struct journal_descriptor *)segment->data;
+    if (segment->type != SEGMENT_DESCRIPTOR || !S_ISREG(recorded->file.mode))
+      continue;
+    const struct descriptor *now = descriptor_get(recorded->fd);
+    if (now->flags & DESCRIPTOR_OUTER_FILE &&
+        engine.tail.header->outer[now->outer].output == TAIL_OUTPUT_ONCE)
+      raw_syscall3(SYS_lseek, (uint64_t)recorded->fd, recorded->offset, SEEK_SET);
+  }
+}
+
+static void replay_start(const struct journal_entry *entry, uint8_t *random, const struct image_text *image)
+{
+  const struct journal_segment *segment = journal_find_segment(entry, SEGMENT_RANDOM, -1);
+  if (segment && segment->length == 16 && random)
+    raw_copy(random, segment->data, 16);
+  segment = journal_find_segment(entry, SEGMENT_DIRECTORY, -1);
+  if (segment && segment->length < sizeof engine.directory) {
+    raw_copy(engine.directory, segment->data, segment->length);
+    engine.directory[segment->length] = 0;
+  }
+  segment = journal_find_segment(entry, SEGMENT_IMAGE, -1);
+  if (segment && (segment->length != image->used || !raw_equal(segment->data, image->text, image->used)))
+    engine.tail.header->image_changed = 1;
+  place_descriptors(entry);
+  replay_advance(entry);
+}
+
+static void begin_image(const Elf64_auxv_t *auxv)
+{
+  struct tail_header *header = engine.tail.header;
+  static const struct call_shape no_shape;
+  struct call call = {.id = CALL_ID_START, .shape = &no_shape, .signature = CALL_ID_START};
+  uint8_t *random = random_bytes(auxv);
+  static struct image_text image;
+  bool first = !header->started;
+  header->started = 1;
+  engine_thread.stream = header->exec_stream;
+  dl_iterate_phdr(put_image, &image);
+  if (header->mode == TAIL_MODE_LIVE)
+    atomic_store(&header->live, 1);
+  const struct journal_entry *entry = engine_live() ? NULL : replay_take(&call, JOURNAL_START);
+  if (entry) {
+    replay_start(entry, random, &image);
+    return;
+  }
+  if (!header->pid_seen)
+    header->pid_seen = engine.pid_real;
+  call.args[0] = (uint64_t)header->pid_seen;
+  call.args[1] = (uint64_t)raw_syscall0(SYS_getppid);
+  record_start(&call, random, &image, first);
+}
+
+__attribute__((constructor)) static void start(int argc, char **argv, char **environment)
+{
+  char **end = environment;
+  while (*end)
+    end++;
+  const Elf64_auxv_t *auxv = (const Elf64_auxv_t *)(end + 1);
+  find_preload(environment);
+  const char *tail_path = environment_value(environment, "PERDURE_RUN");
+  if (!tail_path)
+    run_supervised(argc, argv, environment);
+  size_t used = path_put_text(engine.run_variable, 0, "PERDURE_RUN=");
+  path_put_text(engine.run_variable, used, tail_path);
+  engine.pid_real = (int32_t)raw_syscall0(SYS_getpid);
+  map_tail(tail_path);
+  map_feed();
+  if (raw_syscall2(SYS_getcwd, (uint64_t)engine.directory, sizeof engine.directory) <= 0)
+    engine.directory[0] = 0;
+  environment_take_out_ours(environment);
+  redirect(auxv);
+  begin_image(auxv);
+  tsc_trap_if_needed();
+}

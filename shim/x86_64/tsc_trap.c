@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The handler of the fault: journals the counter's value, or passes the signal on to the program. */
+#include "shim/x86_64/tsc_trap.h"
+
+#include "shim/x86_64/tsc.h"
+
+#include <link.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <ucontext.h>
+
+/* The kernel's form of struct sigaction. */
+struct kernel_action {
+  void (*handler)(int, siginfo_t *, void *);
+  uint64_t flags;
+  void (*restorer)(void);
+  uint64_t mask;
+};
+
+#define RESTORER_FLAG 0x04000000ull
+
+static struct kernel_action program_action;
+
+__asm__(".text\n"
+        ".hidden tsc_trap_restore\n"
+        "tsc_trap_restore:\n"
+        "  movq $15, %rax\n"
+        "  syscall\n");
+extern const uint8_t tsc_trap_restore[];
+
+/* The counter as the processor has it now. */
+static uint64_t read_counter(void)
+{
+  raw_syscall2(SYS_prctl, PR_SET_TSC, PR_TSC_ENABLE);
+  uint32_t low, high;
+  __asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
+  raw_syscall2(SYS_prctl, PR_SET_TSC, PR_TSC_SIGSEGV);
+  return (uint64_t)high << 32 | low;
+}
+
+static uint64_t journaled_counter(void)
+{
+  if (engine.unjournaled)
+    return read_counter();
+  static const struct call_shape no_shape;
+  struct call call = {.id = CALL_ID_RDTSC, .shape = &no_shape, .signature = CALL_ID_RDTSC};
+  if (!engine_live()) {
+    const struct journal_entry *entry = replay_take(&call, JOURNAL_COMPLETE);
+    if (entry) {
+      uint64_t value = (uint64_t)entry->result;
+      replay_advance(entry);
+      return value;
+    }
+  }
+  crash_point();
+  uint64_t value = read_counter();
+  crash_point();
+  struct draft draft;
+  draft_begin(&draft, &call, JOURNAL_COMPLETE, (int64_t)value);
+  draft_append(&draft);
+  return value;
+}
+
+/* Not ours: as if the program's own action had been installed. */
+static void pass_on(int number, siginfo_t *info, void *context)
+{
+  if (program_action.handler == (void *)SIG_DFL || program_action.handler == (void *)SIG_IGN) {
+    struct kernel_action by_default = {.restorer = (void (*)(void))tsc_trap_restore, .flags = RESTORER_FLAG};
+    /* The instruction runs and faults again, without us. */
+    raw_syscall4(SYS_rt_sigaction, SIGSEGV, (uint64_t)&by_default, 0, 8);
+    return;
+  }
+  program_action.handler(number, info, context);
+}
+
+static void on_fault(int number, siginfo_t *info, void *context)
+{
+  greg_t *registers = ((ucontext_t *)context)->uc_mcontext.gregs;
+  bool with_processor;
+  unsigned length = info->si_code == SI_KERNEL
+                        ? tsc_instruction_length((const uint8_t *)registers[REG_RIP], &with_processor)
+                        : 0;
+  if (!length) {
+    pass_on(number, info, context);
+    return;
+  }
+  uint64_t value = journaled_counter();
+  registers[REG_RAX] = (greg_t)(uint32_t)value;
+  registers[REG_RDX] = (greg_t)(value >> 32);
+  if (with_processor)
+    registers[REG_RCX] = 0;
+  registers[REG_RIP] += length;
+}
+
+static const struct kernel_action our_action = {
+    .handler = on_fault,
+    .flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK | RESTORER_FLAG,
+    .restorer = (void (*)(void))tsc_trap_restore,
+};
+
+void tsc_trap_arm(void)
+{
+  if (engine.tsc_trapped)
+    return;
+  engine.tsc_trapped = true;
+  raw_syscall4(SYS_rt_sigaction, SIGSEGV, (uint64_t)&our_action, (uint64_t)&program_action, 8);
+  raw_syscall2(SYS_prctl, PR_SET_TSC, PR_TSC_SIGSEGV);
+}
+
+void tsc_trap_suspend(void)
+{
+  if (!engine.tsc_trapped)
+    return;
+  raw_syscall2(SYS_prctl, PR_SET_TSC, PR_TSC_ENABLE);
+  raw_syscall4(SYS_rt_sigaction, SIGSEGV, (uint64_t)&program_action, 0, 8);
+}
+
+void tsc_trap_resume(void)
+{
+  if (!engine.tsc_trapped)
+    return;
+  engine.tsc_trapped = false;
+  tsc_trap_arm();
+}
+
+int64_t tsc_trap_sigaction(struct call *call)
+{
+  const struct kernel_action *wanted = (const struct kernel_action *)call->args[1];
+  struct kernel_action *before = (struct kernel_action *)call->args[2];
+  struct kernel_action old = program_action;
+  if (wanted)
+    program_action = *wanted;
+  if (before)
+    *before = old;
+  return 0;
+}
+
+/* The loader and libc use it where nothing depends on it; the vDSO is redirected. */
+static bool exempt(const struct dl_phdr_info *info)
+{
+  const char *name = info->dlpi_name, *last = name;
+  for (; *name; name++)
+    if (*name == '/')
+      last = name + 1;
+  return raw_equal(last, "libc.so.6", 10) || raw_equal(last, "ld-linux-x86-64.so.2", 21) ||
+         raw_equal(last, "linux-vdso.so.1", 16) || raw_equal(last, "libperdure-shim.so", 19);
+}
+
+static int look_through(struct dl_phdr_info *info, size_t size, void *found)
+{
+  if (exempt(info))
+    return 0;
+  for (int i = 0; i < info->dlpi_phnum; i++) {
+    const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
+    if (segment->p_type == PT_LOAD && segment->p_flags & PF_X &&
+        tsc_scan((const uint8_t *)info->dlpi_addr + segment->p_vaddr, segment->p_filesz)) {
+      *(bool *)found = true;
+      return 1;
+    }
+  }
+  return 0;
+}
+
+void tsc_trap_if_needed(void)
+{
+  bool found = false;
+  dl_iterate_phdr(look_through, &found);
+  if (found)
+    tsc_trap_arm();
+}

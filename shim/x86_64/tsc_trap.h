@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The time stamp counter is a clock that no call shows: rdtsc is made to fault, and the answer is
+ * journaled. Armed only when code that has the instruction comes into the process: while it is armed,
+ * the vDSO's clocks, which use it too, go through the kernel. */
+#ifndef PERDURE_SHIM_X86_64_TSC_TRAP_H
+#define PERDURE_SHIM_X86_64_TSC_TRAP_H
+
+#include "shim/engine.h"
+
+/* From now on rdtsc faults, in this thread and those that it makes. Once is enough. */
+void tsc_trap_arm(void);
+/* Looks through the loaded objects' code, and arms when one has the instruction. */
+void tsc_trap_if_needed(void);
+/* Around an exec, which keeps the setting but not the handler. */
+void tsc_trap_suspend(void);
+void tsc_trap_resume(void);
+/* The program's own rt_sigaction for SIGSEGV while the trap is armed. */
+int64_t tsc_trap_sigaction(struct call *call);
+
+#endif
