@@ -27,16 +27,18 @@ static bool id_is_free(unsigned id)
   return id > 336 && id < 424;
 }
 
-static FILE *kernel_list(void)
+/* Debian's place for the headers of one machine, and the one of other distributions. */
+static const char *kernel_list_path(void)
 {
-  FILE *file = fopen("/usr/include/x86_64-linux-gnu/asm/unistd_64.h", "re");
-  return file ? file : fopen("/usr/include/asm/unistd_64.h", "re");
+  const char *debian = "/usr/include/x86_64-linux-gnu/asm/unistd_64.h";
+  return access(debian, R_OK) == 0 ? debian : "/usr/include/asm/unistd_64.h";
 }
 
 static void test_kernel_list(void)
 {
-  FILE *file = kernel_list();
-  if (!tap_ok(file != NULL, "the kernel's list of calls is there to compare with"))
+  FILE *file = fopen(kernel_list_path(), "re");
+  tap_ok(file != NULL, "the kernel's list of calls is there to compare with");
+  if (!file)
     return;
   unsigned listed = 0, differing = 0, id;
   char line[256], name[64];
