@@ -28,6 +28,7 @@
 #ifndef PERDURE_JOURNAL_CALL_TABLE_H
 #define PERDURE_JOURNAL_CALL_TABLE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum call_class {
@@ -37,8 +38,9 @@ enum call_class {
 };
 
 enum call_arg_kind {
-  ARG_NONE, ARG_VAL, ARG_FD, ARG_DIRFD, ARG_PATH, ARG_STR, ARG_ADDR, ARG_IN, ARG_IN_ARG, ARG_IN_IOV,
-  ARG_OUT, ARG_OUT_RESULT, ARG_OUT_ARG, ARG_OUT_IOV, ARG_OUT_VALUE, ARG_INOUT_ARG,
+#define ARGUMENT(NAME, compared, what) ARG_##NAME,
+#include "journal/arguments.def"
+#undef ARGUMENT
 };
 
 /* kind, which other argument (or 0), bytes */
@@ -88,7 +90,11 @@ struct call_row {
 const struct call_row *call_table_find(unsigned id);
 /* The row of the call named `name`, or NULL. */
 const struct call_row *call_table_named(const char *name);
-/* All rows in the order of the file. */
+/* All rows in the order of the file, which is by id. */
 const struct call_row *call_table_rows(unsigned *ret_count);
+/* "OUT_RESULT", ...; static strings. kind is one of the enum. */
+const char *call_arg_kind_name(unsigned kind);
+/* Is an argument of this kind part of the signature that replay compares? */
+bool call_arg_kind_compared(unsigned kind);
 
 #endif
