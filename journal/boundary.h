@@ -3,10 +3,12 @@
  * supervisor makes it with a disassembler, once per build-id; the shim only maps it.
  *
  *   0               struct boundary_header
- *   text_offset     text_size bytes, page-aligned: a patched copy of the object's executable
- *                   segment, to be mapped over it (BOUNDARY_LIBC)
+ *   text_offset     text_size bytes, page-aligned. BOUNDARY_LIBC: a patched copy of the object's
+ *                   executable segment, to be mapped over it. BOUNDARY_VDSO: an unpatched copy of the
+ *                   whole object, which must be what is in memory, and whose size is the mapping's
  *   stubs_offset    stubs_size bytes, page-aligned: code, mapped executable at base + stubs_delta
- *   sites_offset    struct boundary_site[site_count] (BOUNDARY_VDSO: what to write where)
+ *   sites_offset    struct boundary_site[site_count]: what is written where. In BOUNDARY_LIBC's text it
+ *                   already is
  *
  * One page of slots follows the stubs in memory (at base + stubs_delta + stubs_size, anonymous,
  * written by the shim before it is made read-only): u64 addresses of the engine's entries, by enum
