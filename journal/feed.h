@@ -48,7 +48,8 @@ struct feed_file {
   uint32_t zero;
 };
 
-enum { FEED_SOURCE_FILE = 0, FEED_SOURCE_BLOB = 1 };
+/* KEPT: `zero` is the index in the files table of the copy. */
+enum { FEED_SOURCE_FILE = 0, FEED_SOURCE_BLOB = 1, FEED_SOURCE_KEPT = 2 };
 
 struct feed_extent {
   uint32_t source; /* FEED_SOURCE_* */

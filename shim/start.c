@@ -147,7 +147,7 @@ static void redirect(const void *auxv)
       [BOUNDARY_SLOT_GETRANDOM] = (uint64_t)vdso_getrandom,
   };
   const char *error = "";
-  int result = boundary_apply(engine.tail.header->cache_directory, slots, slots, auxv,
+  int result = boundary_apply(engine.tail.header->cache_directory, auxv, slots, slots,
                               engine.original, &error);
   if (result < 0)
     quit("the program's system calls cannot be redirected: ", error);

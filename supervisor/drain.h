@@ -28,6 +28,12 @@ void tail_file_close(struct tail_file *file);
  * or while it runs. */
 uint64_t tail_file_append(struct tail_file *file, const struct tail_draft *draft);
 
+/* Maps the ring as a writer does. 0 or -errno. */
+int tail_file_map(const struct tail_file *file, struct tail *ret_tail);
+void tail_file_unmap(struct tail *tail);
+/* Copies `size` bytes (at most a ring) from `position` on out of the ring, whatever they are. 0 or -errno. */
+int tail_file_read(const struct tail_file *file, uint64_t position, void *buffer, size_t size);
+
 /* Moves what is published to the store, in one or more commits. finished: nobody writes any more, so
  * what is not valid is a gap and is skipped. *ret_entry_count (may be NULL): how many were moved.
  * A full disk: -ENOSPC, nothing lost, call again later. */

@@ -5,7 +5,8 @@
  *   chunk(first_seq INTEGER PRIMARY KEY, first_position, end_position, entry_count, time_ns, bytes BLOB)
  *        entries packed one after another in the tail's own format, about 256 KiB a row; gaps of the
  *        tail are left out. seq is an entry's ordinal in the run, from 1.
- *   meta(key TEXT PRIMARY KEY, value)   id, created_ns, cwd, sync, ... (store_meta_*)
+ *   meta(key TEXT PRIMARY KEY, value)   id, created_ns, cwd, sync, ... (store_meta_*); store_create
+ *        writes created_ns and sync (the number of sync.def)
  *   argument(place INTEGER PRIMARY KEY, value BLOB), environment(place, value BLOB)
  *   attempt(number INTEGER PRIMARY KEY, began_ns, ended_ns, first_seq, ended TEXT, status)
  *   note(seq, time_ns, text)
@@ -42,7 +43,12 @@ int store_open(const char *path, bool read_only, struct store **ret_store, struc
 /* NULL is fine. */
 void store_close(struct store *store);
 sqlite3 *store_database(struct store *store);
+/* Is a commit on disk when store_commit returns? (The store's sync is not none.) */
+bool store_is_durable(const struct store *store);
 
+/* A transaction belongs to the thread that began it; statements of other threads wait for its end. It does
+ * not nest. Writes outside of one are a transaction, and a disk sync, each. A commit that fails has
+ * rolled back. */
 int store_begin(struct store *store, struct failure *failure);
 int store_commit(struct store *store, struct failure *failure);
 void store_rollback(struct store *store);
@@ -51,6 +57,8 @@ void store_rollback(struct store *store);
  * may lie further than the bytes where there were gaps). Inside a transaction. */
 int store_append(struct store *store, const void *bytes, size_t length, uint64_t entry_count,
                  uint64_t first_position, uint64_t end_position, struct failure *failure);
+/* Notes that what follows the last entry up to end_position is a gap. Inside a transaction. */
+int store_skip_to(struct store *store, uint64_t end_position, struct failure *failure);
 /* The position after the last one stored (0 when empty) and the number of entries. */
 int store_end(struct store *store, uint64_t *ret_position, uint64_t *ret_entry_count,
               struct failure *failure);

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The thread that drains while the program runs. It owns nothing that a crash could lose: all its state
+ * is in the tail and in the store. */
+#include "supervisor/drain.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LOOK_INTERVAL_NS 100000000L
+/* While writers wait for room, what holds up the drain is an entry that is being written just now. */
+#define LOOK_INTERVAL_FULL_NS 1000000L
+
+struct drain {
+  pthread_t thread;
+  struct tail_file *file;
+  struct store *store;
+  void (*report)(const struct failure *failure, void *context);
+  void *context;
+  _Atomic uint32_t stop;
+};
+
+static void wait_for_change(_Atomic uint32_t *word, uint32_t seen, long timeout_ns)
+{
+  struct timespec timeout = {.tv_nsec = timeout_ns};
+  syscall(SYS_futex, word, FUTEX_WAIT, seen, &timeout, NULL, 0);
+}
+
+static void wake_waiters(_Atomic uint32_t *word)
+{
+  syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+/* Once per kind of failure, and once when it is over. *last: the kind reported last, 0 for none. */
+static void report_change(struct drain *drain, int error, const struct failure *failure, int *last)
+{
+  if (error != *last && drain->report != NULL)
+    drain->report(error != 0 ? failure : NULL, drain->context);
+  *last = error;
+}
+
+static void *run(void *argument)
+{
+  struct drain *drain = argument;
+  struct tail_header *header = drain->file->header;
+  int last_error = 0;
+  while (!atomic_load(&drain->stop)) {
+    uint32_t seen = atomic_load(&header->drain_futex);
+    struct failure failure;
+    int error = drain_once(drain->file, drain->store, false, NULL, &failure);
+    report_change(drain, error, &failure, &last_error);
+    if (error != 0) /* however often the program asks */
+      wait_for_change(&drain->stop, 0, LOOK_INTERVAL_NS);
+    else if (!atomic_load(&drain->stop))
+      wait_for_change(&header->drain_futex, seen,
+                      atomic_load(&header->writers_waiting) != 0 ? LOOK_INTERVAL_FULL_NS
+                                                                 : LOOK_INTERVAL_NS);
+  }
+  return NULL;
+}
+
+int drain_start(struct tail_file *file, struct store *store,
+                void (*report)(const struct failure *failure, void *context), void *context,
+                struct drain **ret_drain, struct failure *failure)
+{
+  struct drain *drain = calloc(1, sizeof *drain);
+  if (drain == NULL)
+    return failure_set(failure, -ENOMEM, "cannot start the drain: out of memory");
+  *drain = (struct drain){.file = file, .store = store, .report = report, .context = context};
+  /* Signals are for the command's own thread. */
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  int error = pthread_create(&drain->thread, NULL, run, drain);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  if (error != 0) {
+    free(drain);
+    return failure_set(failure, -error, "cannot start the drain: %s", strerror(error));
+  }
+  *ret_drain = drain;
+  return 0;
+}
+
+int drain_stop(struct drain *drain, struct failure *failure)
+{
+  atomic_store(&drain->stop, 1);
+  wake_waiters(&drain->stop);
+  atomic_fetch_add(&drain->file->header->drain_futex, 1);
+  wake_waiters(&drain->file->header->drain_futex);
+  pthread_join(drain->thread, NULL);
+  int error = drain_once(drain->file, drain->store, true, NULL, failure);
+  free(drain);
+  return error;
+}

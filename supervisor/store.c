@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Opening, closing and transactions of a store.
+ *
+ * One connection may be used by several threads (the drain's and the command's): a transaction holds
+ * the connection's own recursive mutex from begin to commit, so that nobody else's statement falls
+ * into it. A crash at any line leaves the last commit: SQLite's WAL.
+ */
+#include "supervisor/store_internal.h"
+
+#include "journal/tail.h"
+#include "supervisor/entries_table.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* What can be seen before SQLite touches the file. */
+static int check_file(const char *path, struct failure *failure)
+{
+  struct stat status;
+  if (stat(path, &status) != 0) {
+    int error = -errno;
+    return failure_set(failure, error, "cannot open the store %s: %s", path, strerror(-error));
+  }
+  if (!S_ISREG(status.st_mode))
+    return failure_set(failure, -EBADMSG, "%s is not a perdure store: it is not a regular file", path);
+  if (status.st_uid != geteuid())
+    return failure_set(failure, -EPERM,
+                       "the store %s belongs to user %u, not to you (user %u): run as its owner", path,
+                       (unsigned)status.st_uid, (unsigned)geteuid());
+  if (status.st_size == 0)
+    return failure_set(failure, -EBADMSG, "the store %s is truncated: it is empty; restore it from a copy",
+                       path);
+  return 0;
+}
+
+static int read_pragma(struct store *store, const char *sql, sqlite3_int64 *ret_value,
+                       struct failure *failure)
+{
+  sqlite3_stmt *statement;
+  int error = store_prepare(store, sql, &statement, "open", failure);
+  if (error != 0)
+    return error;
+  int code = sqlite3_step(statement);
+  if (code == SQLITE_ROW)
+    *ret_value = sqlite3_column_int64(statement, 0);
+  else
+    error = store_failed(store, code == SQLITE_DONE ? SQLITE_CORRUPT : code, "open", failure);
+  sqlite3_finalize(statement);
+  return error;
+}
+
+static int check_version(struct store *store, struct failure *failure)
+{
+  sqlite3_int64 application, version;
+  int error = read_pragma(store, "PRAGMA application_id", &application, failure);
+  if (error == 0)
+    error = read_pragma(store, "PRAGMA user_version", &version, failure);
+  if (error != 0)
+    return error;
+  if (application != STORE_APPLICATION_ID)
+    return failure_set(failure, -EBADMSG, "%s is not a perdure store: it is another database",
+                       store->path);
+  if (version != STORE_VERSION)
+    return failure_set(failure, -EPROTONOSUPPORT,
+                       "the store %s has version %lld and this perdure reads version %d: use the %s "
+                       "perdure that wrote it",
+                       store->path, (long long)version, STORE_VERSION,
+                       version > STORE_VERSION ? "newer" : "older");
+  return 0;
+}
+
+static int open_database(struct store *store, struct failure *failure)
+{
+  int flags = SQLITE_OPEN_FULLMUTEX |
+              (store->read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE);
+  int code = sqlite3_open_v2(store->path, &store->database, flags, NULL);
+  if (code != SQLITE_OK)
+    return store_failed(store, code, "open", failure);
+  sqlite3_extended_result_codes(store->database, 1);
+  sqlite3_busy_timeout(store->database, STORE_BUSY_TIMEOUT_MS);
+  /* A reader that closes last must not checkpoint: it changes nothing. */
+  if (store->read_only)
+    sqlite3_db_config(store->database, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+  int error = check_version(store, failure);
+  if (error != 0)
+    return error;
+  int64_t sync = TAIL_SYNC_ALL;
+  error = store_meta_number(store, "sync", &sync, failure);
+  if (error != 0 && error != -ENOENT)
+    return error;
+  store->sync = (unsigned)sync;
+  code = entries_table_register(store->database);
+  if (code != SQLITE_OK)
+    return store_failed(store, code, "open", failure);
+  if (store->read_only)
+    return 0;
+  /* Memory: dirty pages beyond the cache go to the WAL early. The WAL is moved into the database
+   * after every 8 MiB and starts again at its beginning. */
+  return store_execute(store,
+                       store->sync == TAIL_SYNC_NONE ? "PRAGMA synchronous = OFF;"
+                                                       "PRAGMA cache_size = -4096;"
+                                                       "PRAGMA wal_autocheckpoint = 512;"
+                                                     : "PRAGMA synchronous = FULL;"
+                                                       "PRAGMA cache_size = -4096;"
+                                                       "PRAGMA wal_autocheckpoint = 512;",
+                       "open", failure);
+}
+
+int store_open(const char *path, bool read_only, struct store **ret_store, struct failure *failure)
+{
+  int error = check_file(path, failure);
+  if (error != 0)
+    return error;
+  struct store *store = calloc(1, sizeof *store);
+  char *copy = strdup(path);
+  if (store == NULL || copy == NULL) {
+    free(store);
+    free(copy);
+    return failure_set(failure, -ENOMEM, "cannot open the store %s: out of memory", path);
+  }
+  store->path = copy;
+  store->read_only = read_only;
+  error = open_database(store, failure);
+  if (error != 0) {
+    store_close(store);
+    return error;
+  }
+  *ret_store = store;
+  return 0;
+}
+
+void store_close(struct store *store)
+{
+  if (store == NULL)
+    return;
+  if (store->in_transaction)
+    store_rollback(store);
+  sqlite3_finalize(store->append);
+  int code = sqlite3_close(store->database);
+  assert(code == SQLITE_OK); /* else a statement of somebody's is still open */
+  free(store->path);
+  free(store);
+}
+
+sqlite3 *store_database(struct store *store)
+{
+  return store->database;
+}
+
+bool store_is_durable(const struct store *store)
+{
+  return store->sync != TAIL_SYNC_NONE;
+}
+
+int store_begin(struct store *store, struct failure *failure)
+{
+  sqlite3_mutex_enter(sqlite3_db_mutex(store->database));
+  assert(!store->in_transaction);
+  int error = store_execute(store, "BEGIN IMMEDIATE", "write to", failure);
+  if (error != 0) {
+    sqlite3_mutex_leave(sqlite3_db_mutex(store->database));
+    return error;
+  }
+  store->in_transaction = true;
+  return 0;
+}
+
+int store_commit(struct store *store, struct failure *failure)
+{
+  assert(store->in_transaction);
+  int error = store_execute(store, "COMMIT", "write to", failure);
+  if (error != 0) {
+    store_rollback(store);
+    return error;
+  }
+  store->in_transaction = false;
+  sqlite3_mutex_leave(sqlite3_db_mutex(store->database));
+  return 0;
+}
+
+void store_rollback(struct store *store)
+{
+  assert(store->in_transaction);
+  /* A full disk or an I/O error may have rolled back already. */
+  if (!sqlite3_get_autocommit(store->database))
+    sqlite3_exec(store->database, "ROLLBACK", NULL, NULL, NULL);
+  store->in_transaction = false;
+  sqlite3_mutex_leave(sqlite3_db_mutex(store->database));
+}
