@@ -53,6 +53,10 @@ const char *call_shape_name(unsigned id);
 #include "shim/handlers.def"
 #undef HANDLER
 
+/* The classes' own, for rows without a handler. */
+call_handler handle_change;
+call_handler handle_remote;
+
 /* Per thread. Zero in a new thread but for what the parent stored before it began. */
 struct thread {
   uint32_t stream;

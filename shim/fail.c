@@ -3,6 +3,8 @@
  * supervisor makes a line and an exit status of it. Nothing is changed on the way. */
 #include "shim/engine.h"
 
+#include <assert.h>
+
 static size_t put_text(char *to, size_t room, size_t used, const char *text)
 {
   while (*text && used + 1 < room)
@@ -63,4 +65,11 @@ _Noreturn void engine_failed(unsigned code, const char *words, const char *detai
     put_text(report->text, sizeof report->text, used, ")");
   }
   stop(report, code);
+}
+
+/* What assert() calls; libc's would print and allocate in the middle of the program. */
+__attribute__((visibility("hidden"))) _Noreturn void
+__assert_fail(const char *assertion, const char *file, unsigned line, const char *function)
+{
+  engine_failed(TAIL_REPORT_FAILED, "a bug in perdure, this was not true: ", assertion, (int64_t)line);
 }

@@ -5,6 +5,7 @@
  * and hash. Replay reads them again, from the file or from what was kept of it, and the hash decides. */
 #include "shim/descriptors.h"
 #include "shim/keep.h"
+#include "shim/mappings.h"
 #include "shim/paths.h"
 
 #include <errno.h>
