@@ -349,6 +349,34 @@ struct message {
   int flags;
 };
 
+/* A path in an address ends at its NUL: what lies behind is whatever the caller's stack held. */
+static uint64_t hash_address(const uint8_t *address, uint64_t length)
+{
+  uint64_t used = length < 2 ? length : 2;
+  if (length > 2 && address[0] == 1 && address[1] == 0) {
+    bool abstract = address[2] == 0;
+    while (used < length && (abstract || address[used]))
+      used++;
+  } else {
+    used = length < 128 ? length : 128;
+  }
+  return hash_bytes(address, used);
+}
+
+int64_t handle_connect(struct call *call)
+{
+  call_sign(call);
+  if (call->args[1])
+    call->signature =
+        hash_mix(call->signature, hash_address((const uint8_t *)call->args[1], (uint32_t)call->args[2])) | 1;
+  return change_signed(call);
+}
+
+int64_t handle_again(struct call *call)
+{
+  return local_again(call);
+}
+
 /* Between two ends inside the run it is local, to anybody else remote. */
 int64_t handle_send(struct call *call)
 {

@@ -249,8 +249,9 @@ static void place_descriptors(const struct journal_entry *entry)
     if (segment->type != SEGMENT_DESCRIPTOR || !S_ISREG(recorded->file.mode))
       continue;
     const struct descriptor *now = descriptor_get(recorded->fd);
+    bool input = (recorded->flags & O_ACCMODE) == O_RDONLY;
     if (now->flags & DESCRIPTOR_OUTER_FILE &&
-        engine.tail.header->outer[now->outer].output == TAIL_OUTPUT_ONCE)
+        (input || engine.tail.header->outer[now->outer].output == TAIL_OUTPUT_ONCE))
       raw_syscall3(SYS_lseek, (uint64_t)recorded->fd, recorded->offset, SEEK_SET);
   }
 }
