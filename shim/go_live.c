@@ -139,7 +139,9 @@ static int64_t open_real(const struct descriptor *placeholder, uint64_t status)
     cannot_reopen(path, fd);
   struct journal_file now;
   file_look((int)fd, "", AT_EMPTY_PATH, &now);
-  if (!(found->flags & FEED_FILE_KEPT) && (now.inode != file->inode || now.device != file->device))
+  /* Files of /proc have no identity of their own: what counts is the name. */
+  bool has_identity = file->device >> 32 || file->birth_ns;
+  if (has_identity && !(found->flags & FEED_FILE_KEPT) && (now.inode != file->inode || now.device != file->device))
     cannot_reopen(path, 0);
   return fd;
 }

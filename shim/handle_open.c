@@ -101,6 +101,23 @@ static bool lists_descriptors(const char *path, size_t length)
   return length > 9 && raw_equal(path, "/proc/", 6) && raw_equal(path + length - 3, "/fd", 3);
 }
 
+/* The kernel names files of /proc/self by pid, which is another one in the next attempt. */
+static size_t without_pid(char *path, size_t length)
+{
+  char own[32];
+  size_t used = path_put_text(own, 0, "/proc/");
+  used = path_put_number(own, used, (uint32_t)engine.pid_real, 10);
+  used = path_put_text(own, used, "/");
+  if (length < used || !raw_equal(path, own, used))
+    return length;
+  const char self[] = "/proc/self/";
+  char rest[PATH_ROOM];
+  raw_copy(rest, path + used, length - used + 1);
+  raw_copy(path, self, sizeof self - 1);
+  raw_copy(path + sizeof self - 1, rest, length - used + 1);
+  return sizeof self - 1 + length - used;
+}
+
 /* After success: which file it is, and its canonical path, in `draft`. */
 static void add_opened(struct draft *draft, int fd, const struct opening *opening, bool fresh,
                        char *full, struct journal_file *file)
@@ -110,7 +127,7 @@ static void add_opened(struct draft *draft, int fd, const struct opening *openin
     return;
   draft_add(draft, SEGMENT_FILE, 0, file, sizeof *file);
   struct descriptor *descriptor = descriptor_get(fd);
-  size_t length = path_of_descriptor(fd, full);
+  size_t length = without_pid(full, path_of_descriptor(fd, full));
   if (length && (opening->flags & O_TMPFILE) != O_TMPFILE)
     draft_add(draft, SEGMENT_FULL_PATH, 0, full, length);
   if (descriptor->kind == DESCRIPTOR_REGULAR && fresh)
