@@ -26,9 +26,11 @@ void draft_begin(struct draft *draft, const struct call *call, unsigned kind, in
   };
   if (!call->shape || kind == JOURNAL_RESULT)
     return;
-  for (unsigned i = 0; i < 6; i++)
-    if (CALL_ARG_KIND(call->shape->args[i]) == ARG_PATH && call->args[i])
+  for (unsigned i = 0; i < 6; i++) {
+    unsigned argument = CALL_ARG_KIND(call->shape->args[i]);
+    if ((argument == ARG_PATH || argument == ARG_STR) && call->args[i])
       draft_add(draft, SEGMENT_PATH, i, (const void *)call->args[i], call->string_length[i]);
+  }
 }
 
 void draft_add2(struct draft *draft, unsigned type, unsigned arg, const void *data, size_t length,
