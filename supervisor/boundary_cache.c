@@ -85,7 +85,8 @@ int boundary_prepare_file(const char *cache_directory, const char *object_path, 
   struct elf_file file;
   int result = elf_file_open(object_path, &file);
   if (result < 0)
-    return failure_set(failure, result, "cannot read %s: %s", object_path, strerror(-result));
+    return failure_set(failure, result, "cannot read %s: %s", object_path,
+                       result == -ENOEXEC ? "it is not an ELF file" : strerror(-result));
   char path[PATH_MAX];
   result = prepare(cache_directory, &file, object_path, BOUNDARY_LIBC, path, failure);
   elf_file_close(&file);
