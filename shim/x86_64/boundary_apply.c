@@ -46,34 +46,66 @@ static int refuse(const char **ret_error, int error, const char *sentence)
 
 /* --- finding --- */
 
-static int visit_object(struct dl_phdr_info *info, size_t size, void *context)
+static uint64_t auxiliary(const void *auxv, uint64_t type)
 {
-  struct object *libc = context;
-  const char *name = info->dlpi_name;
-  for (const char *at = name; *at; at++) {
-    if (*at == '/')
-      name = at + 1;
+  for (const Elf64_auxv_t *entry = auxv; entry->a_type != AT_NULL; entry++) {
+    if (entry->a_type == type)
+      return entry->a_un.a_val;
   }
-  if (!raw_same_text(name, LIBC_NAME))
-    return 0;
-  libc->base = info->dlpi_addr;
-  libc->segments = info->dlpi_phdr;
-  libc->segment_count = info->dlpi_phnum;
-  return 1;
+  return 0;
+}
+
+static void set_object(struct object *object, uint64_t base)
+{
+  const Elf64_Ehdr *header = (const Elf64_Ehdr *)base;
+  object->base = base;
+  object->segments = (const Elf64_Phdr *)(base + header->e_phoff);
+  object->segment_count = header->e_phnum;
+}
+
+/* The loader's list of objects, which it leaves in the program's dynamic section for debuggers. A call of
+ * dl_iterate_phdr() would not do: sanitizers and some programs have one of their own. */
+static const struct link_map *loaded_objects(const void *auxv)
+{
+  const Elf64_Phdr *segments = (const Elf64_Phdr *)auxiliary(auxv, AT_PHDR);
+  uint64_t count = auxiliary(auxv, AT_PHNUM), base = 0;
+  const Elf64_Dyn *dynamic = NULL;
+  for (uint64_t i = 0; segments && i < count; i++) {
+    if (segments[i].p_type == PT_PHDR)
+      base = (uint64_t)segments - segments[i].p_vaddr;
+    else if (segments[i].p_type == PT_DYNAMIC)
+      dynamic = (const Elf64_Dyn *)(base + segments[i].p_vaddr);
+  }
+  for (; dynamic && dynamic->d_tag != DT_NULL; dynamic++) {
+    const struct r_debug *debug = (const struct r_debug *)dynamic->d_un.d_ptr;
+    if (dynamic->d_tag == DT_DEBUG && debug)
+      return debug->r_map;
+  }
+  return NULL;
+}
+
+static bool find_libc(const void *auxv, struct object *libc)
+{
+  for (const struct link_map *map = loaded_objects(auxv); map; map = map->l_next) {
+    const char *name = map->l_name;
+    for (const char *at = name; *at; at++) {
+      if (*at == '/')
+        name = at + 1;
+    }
+    if (raw_same_text(name, LIBC_NAME)) {
+      set_object(libc, map->l_addr);
+      return true;
+    }
+  }
+  return false;
 }
 
 static bool find_vdso(const void *auxv, struct object *vdso)
 {
-  for (const Elf64_auxv_t *entry = auxv; entry->a_type != AT_NULL; entry++) {
-    if (entry->a_type != AT_SYSINFO_EHDR)
-      continue;
-    const Elf64_Ehdr *header = (const Elf64_Ehdr *)entry->a_un.a_val;
-    vdso->base = entry->a_un.a_val;
-    vdso->segments = (const Elf64_Phdr *)(vdso->base + header->e_phoff);
-    vdso->segment_count = header->e_phnum;
-    return true;
-  }
-  return false;
+  uint64_t base = auxiliary(auxv, AT_SYSINFO_EHDR);
+  if (base)
+    set_object(vdso, base);
+  return base != 0;
 }
 
 /* The build-id in the object's memory, NULL when there is none. */
@@ -284,7 +316,7 @@ static int write_vdso(const struct object *vdso, bool original)
 static int look(const char *directory, const void *auxv, struct object *libc, struct object *vdso,
                 const char **ret_error)
 {
-  if (!dl_iterate_phdr(visit_object, libc))
+  if (!find_libc(auxv, libc))
     return refuse(ret_error, -ENOENT, "the program does not use glibc");
   int result = open_image(directory, BOUNDARY_LIBC, libc, ret_error);
   if (result < 0)

@@ -15,8 +15,7 @@
  *   the plain system call is all there is. Untouched on failure.
  * ret_error: on failure, why, as a constant sentence without a full stop.
  *
- * 0, or a negative errno: then the process is as it was before. Calls nothing in libc but
- * dl_iterate_phdr(), and that before anything is changed. */
+ * 0, or a negative errno: then the process is as it was before. Calls nothing outside the shim. */
 int boundary_apply(const char *cache_directory, const void *auxv,
                    const uint64_t slots_libc[BOUNDARY_SLOT_COUNT],
                    const uint64_t slots_vdso[BOUNDARY_SLOT_COUNT],

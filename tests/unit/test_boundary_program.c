@@ -6,6 +6,7 @@
 #include <elf.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -34,25 +35,27 @@ static void make_script(const char *name, const char *text)
   make_file(name, text, strlen(text), 0755);
 }
 
+struct small_elf {
+  Elf64_Ehdr header;
+  Elf64_Phdr segment;
+  Elf64_Shdr sections[3];
+  char loader[64], names[64];
+};
+
 /* A header, a PT_INTERP if there is a loader, and one named section. */
 static void make_elf(const char *name, unsigned char class, uint16_t machine, const char *loader,
                      const char *section)
 {
-  struct {
-    Elf64_Ehdr header;
-    Elf64_Phdr segment;
-    Elf64_Shdr sections[3];
-    char loader[64], names[64];
-  } file = {0};
+  struct small_elf file = {0};
   memcpy(file.header.e_ident, ELFMAG, SELFMAG);
   file.header.e_ident[EI_CLASS] = class;
   file.header.e_ident[EI_DATA] = ELFDATA2LSB;
   file.header.e_type = ET_DYN;
   file.header.e_machine = machine;
-  file.header.e_phoff = (uint64_t)((char *)&file.segment - (char *)&file);
+  file.header.e_phoff = offsetof(struct small_elf, segment);
   file.header.e_phentsize = sizeof file.segment;
   file.header.e_phnum = 1;
-  file.header.e_shoff = (uint64_t)((char *)&file.sections - (char *)&file);
+  file.header.e_shoff = offsetof(struct small_elf, sections);
   file.header.e_shentsize = sizeof file.sections[0];
   file.header.e_shnum = 3;
   file.header.e_shstrndx = 2;
@@ -60,12 +63,12 @@ static void make_elf(const char *name, unsigned char class, uint16_t machine, co
   file.sections[1].sh_name = 1;
   file.sections[1].sh_type = SHT_PROGBITS;
   file.sections[2].sh_type = SHT_STRTAB;
-  file.sections[2].sh_offset = (uint64_t)(file.names - (char *)&file);
+  file.sections[2].sh_offset = offsetof(struct small_elf, names);
   file.sections[2].sh_size = sizeof file.names;
   if (loader) {
     strcpy(file.loader, loader);
     file.segment.p_type = PT_INTERP;
-    file.segment.p_offset = (uint64_t)(file.loader - (char *)&file);
+    file.segment.p_offset = offsetof(struct small_elf, loader);
     file.segment.p_filesz = strlen(loader) + 1;
   }
   make_file(name, &file, sizeof file, 0755);
