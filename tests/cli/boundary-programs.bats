@@ -97,3 +97,12 @@ backtrace: the caller, the thread's function"
   refute_output --partial lost
   refute_output --partial wrong
 }
+
+@test "the vDSO is redirected where its memory may not be made writable" {
+  run_probed "$programs/deny_executable_memory" /usr/bin/python3 -c '
+import time
+for i in range(1000): time.monotonic()'
+  [ "$status" -ne 77 ] || skip "this kernel cannot deny it"
+  assert_success
+  assert_seen vdso 1000
+}

@@ -56,6 +56,16 @@ assert_refused() {
   assert_refused "there is no boundary image for this kernel's vDSO"
 }
 
+@test "images on a file system without code are refused" {
+  unshare -m true || skip "this user cannot mount"
+  local place=$BATS_TEST_TMPDIR/noexec
+  mkdir "$place"
+  run unshare -m sh -c "mount -t tmpfs -o noexec tmpfs '$place' && cp '$libc' '$vdso' '$place' &&
+    exec env BOUNDARY_PROBE_CACHE='$place' LD_PRELOAD='$programs/boundary_probe.so' /bin/echo ran"
+  assert_failure 125
+  assert_output --partial 'noexec'
+}
+
 @test "a good image is not refused" {
   run_probed /bin/echo ran
   assert_success
