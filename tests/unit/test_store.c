@@ -291,6 +291,7 @@ static int fill_until_full(const char *path)
       else
         store_rollback(store);
     }
+    if (error != -ENOSPC) tap_note("%d %s", error, failure.text);
     _exit(error == -ENOSPC ? 0 : 1);
   }
   int status;
