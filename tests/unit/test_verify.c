@@ -16,7 +16,7 @@ static int open_tail(const char *path)
 
 static void test_tail_refusals(void)
 {
-  struct run run;
+  struct run run = {0};
   run_create(&run, SMALL_RING);
   struct tail_header *header = run.file.header;
   tap_ok(open_tail(run.tail_path) == 0, "a tail that was created opens");
@@ -50,7 +50,7 @@ static void append_kind(struct run *run, uint8_t kind, uint16_t call, uint8_t fl
 
 static void test_order(void)
 {
-  struct run run;
+  struct run run = {0};
   run_create(&run, SMALL_RING);
   append_kind(&run, JOURNAL_ATTEMPT, 1026, 0);
   append_kind(&run, JOURNAL_INTENT, 1, 0);
@@ -73,7 +73,7 @@ static void test_order(void)
 
 static void test_damage(void)
 {
-  struct run run;
+  struct run run = {0};
   run_create(&run, SMALL_RING);
   uint64_t first = append(&run, 1, 0, 100);
   drain(&run, false);
@@ -93,7 +93,7 @@ static void test_damage(void)
 
 static void test_missing(void)
 {
-  struct run run, other;
+  struct run run = {0}, other = {0};
   run_create(&run, SMALL_RING);
   run_create(&other, SMALL_RING);
   append(&run, 1, 0, 100);
