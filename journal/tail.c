@@ -132,23 +132,29 @@ uint64_t tail_append(const struct tail *tail, const struct tail_draft *draft)
   return position;
 }
 
-int tail_sync_to(const struct tail *tail, uint64_t position)
+int tail_sync_to(const struct tail *tail, uint64_t start, uint64_t end)
 {
   struct tail_header *header = tail->header;
   uint64_t from = atomic_load(&header->synced), drained = atomic_load(&header->drained);
   if (from < drained)
     from = drained;
-  if (from >= position)
-    return 0;
-  uint64_t mask = header->ring_size - 1, first = from & ~4095ull;
-  /* The ring is mapped twice in a row, so that a range across its end is one range. */
-  long result = raw_call(SYS_msync, (long)(tail->ring + (first & mask)), (long)(position - first),
-                         MS_SYNC, 0, 0, 0);
+  /* `synced` may have passed an entry that was reserved and not yet written: the caller's own is
+   * always synced by itself. */
+  if (from > start)
+    from = start;
+  /* One range from the header's page of positions, which is to be on disk too (after a reboot a hole
+   * below `synced` is a gap, not the end), to the entries; the pages between are clean. The ring's start follows
+   * the header, so a range that wraps is within one that ends with the ring. */
+  uint64_t mask = header->ring_size - 1, last = (from & mask) + (end - from);
+  if (last > header->ring_size)
+    last = header->ring_size;
+  uint8_t *first = (uint8_t *)((uintptr_t)&header->head & ~(uintptr_t)4095);
+  long result = raw_call(SYS_msync, (long)first, (long)(tail->ring + last - first), MS_SYNC, 0, 0, 0);
   if (result < 0)
     return (int)result;
   /* Only ever forward; another thread may have synced further meanwhile. */
-  while (from < position &&
-         !atomic_compare_exchange_weak(&header->synced, &from, position)) {
+  uint64_t seen = atomic_load(&header->synced);
+  while (seen < end && !atomic_compare_exchange_weak(&header->synced, &seen, end)) {
   }
   return 0;
 }

@@ -167,7 +167,8 @@ struct tail_draft {
  * that the parts fit JOURNAL_PAYLOAD_SIZE_MAX + 32 KiB. Killed inside: a gap, or the whole entry. */
 uint64_t tail_append(const struct tail *tail, const struct tail_draft *draft);
 
-/* Makes all entries below `position` durable (msync of the ring's part). 0, or -errno: not durable. */
-int tail_sync_to(const struct tail *tail, uint64_t position);
+/* Makes the entry at [start, end), which the caller has appended, and all published before it durable
+ * (msync of the ring's part). 0, or -errno: not durable. */
+int tail_sync_to(const struct tail *tail, uint64_t start, uint64_t end);
 
 #endif

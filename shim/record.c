@@ -149,7 +149,9 @@ void record_complete(const struct call *call, int64_t result)
 /* Until `position` is durable; a failing disk ends the process rather than the promise. */
 static void make_durable(uint64_t position)
 {
-  int result = tail_sync_to(&engine.tail, position);
+  const struct journal_entry *entry =
+      (const struct journal_entry *)(engine.tail.ring + (position & (engine.tail.header->ring_size - 1)));
+  int result = tail_sync_to(&engine.tail, position, position + entry->size);
   if (result < 0)
     engine_failed(TAIL_REPORT_FAILED, "the journal cannot be written to disk: ", "msync", result);
 }
@@ -161,7 +163,7 @@ void record_intent(struct draft *draft, const struct call *call)
   uint32_t sync = engine.tail.header->sync;
   bool remote = call->shape->class == CALL_CLASS_CHANGE_REMOTE;
   if (sync == TAIL_SYNC_ALL || (sync == TAIL_SYNC_REMOTE && (remote || call->remote)))
-    make_durable(position + 1);
+    make_durable(position);
   crash_point();
 }
 

@@ -28,8 +28,8 @@ SQLITE_EXTENSION_INIT1
 
 enum column { COLUMNS(COLUMN_NUMBER, COLUMN_NUMBER) };
 
-/* xBestIndex's plan: which bounds of seq xFilter gets, in this order; EXACT is one value for both. */
-enum { PLAN_LOW = 1, PLAN_HIGH = 2, PLAN_EXACT = 4 };
+/* xBestIndex's plan: the conditions on seq whose values xFilter gets, in this order. */
+enum { PLAN_GE = 1, PLAN_GT = 2, PLAN_LE = 4, PLAN_LT = 8, PLAN_EQ = 16 };
 
 #define ERRNO_MAX 4095
 
@@ -82,13 +82,15 @@ static int plan_of(int operator)
 {
   switch (operator) {
   case SQLITE_INDEX_CONSTRAINT_GE:
+    return PLAN_GE;
   case SQLITE_INDEX_CONSTRAINT_GT:
-    return PLAN_LOW;
+    return PLAN_GT;
   case SQLITE_INDEX_CONSTRAINT_LE:
+    return PLAN_LE;
   case SQLITE_INDEX_CONSTRAINT_LT:
-    return PLAN_HIGH;
+    return PLAN_LT;
   case SQLITE_INDEX_CONSTRAINT_EQ:
-    return PLAN_EXACT;
+    return PLAN_EQ;
   }
   return 0;
 }
@@ -97,22 +99,19 @@ static int plan_of(int operator)
  * nothing. */
 static int entries_best_index(sqlite3_vtab *table, sqlite3_index_info *info)
 {
-  int place[PLAN_EXACT + 1] = {-1, -1, -1, -1, -1};
+  int place[PLAN_EQ + 1], plan = 0, argument = 1;
   for (int i = 0; i < info->nConstraint; i++) {
     const struct sqlite3_index_constraint *constraint = &info->aConstraint[i];
-    if (constraint->usable && constraint->iColumn <= COLUMN_seq)
-      place[plan_of(constraint->op)] = i;
+    int bit = constraint->usable && constraint->iColumn <= COLUMN_seq ? plan_of(constraint->op) : 0;
+    plan |= bit;
+    place[bit] = i;
   }
-  int plan = 0, argument = 1;
-  for (int bit = PLAN_EXACT; bit >= PLAN_LOW && (plan & PLAN_EXACT) == 0; bit >>= 1)
-    if (place[bit] >= 0)
-      plan |= bit;
-  for (int bit = PLAN_LOW; bit <= PLAN_EXACT; bit <<= 1)
+  for (int bit = PLAN_GE; bit <= PLAN_EQ; bit <<= 1)
     if ((plan & bit) != 0)
       info->aConstraintUsage[place[bit]].argvIndex = argument++;
   info->idxNum = plan;
-  info->estimatedRows = (plan & PLAN_EXACT) != 0 ? 1 : plan != 0 ? 10000 : 1000000;
-  info->estimatedCost = (plan & PLAN_EXACT) != 0 ? 1000 : (double)info->estimatedRows;
+  info->estimatedRows = (plan & PLAN_EQ) != 0 ? 1 : plan != 0 ? 10000 : 1000000;
+  info->estimatedCost = (plan & PLAN_EQ) != 0 ? 1000 : (double)info->estimatedRows;
   info->orderByConsumed = info->nOrderBy == 1 && info->aOrderBy[0].iColumn <= COLUMN_seq &&
                           !info->aOrderBy[0].desc;
   return SQLITE_OK;
@@ -197,13 +196,15 @@ static int entries_next(sqlite3_vtab_cursor *base)
 }
 
 /* What is not a number sets no bound; a fraction lies between its neighbours. */
-static void apply_bounds(struct entries_cursor *cursor, int plan, sqlite3_value *value)
+static void apply_bound(struct entries_cursor *cursor, int bit, sqlite3_value *value)
 {
   sqlite3_int64 low, high;
   double number = sqlite3_value_double(value);
   switch (sqlite3_value_numeric_type(value)) {
   case SQLITE_INTEGER:
     low = high = sqlite3_value_int64(value);
+    low += bit == PLAN_GT && low < INT64_MAX;
+    high -= bit == PLAN_LT && high > INT64_MIN;
     break;
   case SQLITE_FLOAT:
     if (number < -9e18 || number > 9e18)
@@ -214,9 +215,9 @@ static void apply_bounds(struct entries_cursor *cursor, int plan, sqlite3_value 
   default:
     return;
   }
-  if ((plan & (PLAN_LOW | PLAN_EXACT)) != 0 && low > cursor->low)
+  if ((bit & (PLAN_GE | PLAN_GT | PLAN_EQ)) != 0 && low > cursor->low)
     cursor->low = low;
-  if ((plan & (PLAN_HIGH | PLAN_EXACT)) != 0 && high < cursor->high)
+  if ((bit & (PLAN_LE | PLAN_LT | PLAN_EQ)) != 0 && high < cursor->high)
     cursor->high = high;
 }
 
@@ -229,9 +230,9 @@ static int entries_filter(sqlite3_vtab_cursor *base, int plan, const char *name,
   cursor->high = INT64_MAX;
   cursor->walk = (struct chunk_walk){0};
   int argument = 0;
-  for (int bit = PLAN_LOW; bit <= PLAN_EXACT; bit <<= 1)
+  for (int bit = PLAN_GE; bit <= PLAN_EQ; bit <<= 1)
     if ((plan & bit) != 0)
-      apply_bounds(cursor, bit, argv[argument++]);
+      apply_bound(cursor, bit, argv[argument++]);
   if (cursor->chunks == NULL) {
     int code = sqlite3_prepare_v2(
         table->database,

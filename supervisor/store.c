@@ -103,10 +103,10 @@ static int open_database(struct store *store, struct failure *failure)
   return store_execute(store,
                        store->sync == TAIL_SYNC_NONE ? "PRAGMA synchronous = OFF;"
                                                        "PRAGMA cache_size = -4096;"
-                                                       "PRAGMA wal_autocheckpoint = 512;"
+                                                       "PRAGMA wal_autocheckpoint = 256;"
                                                      : "PRAGMA synchronous = FULL;"
                                                        "PRAGMA cache_size = -4096;"
-                                                       "PRAGMA wal_autocheckpoint = 512;",
+                                                       "PRAGMA wal_autocheckpoint = 256;",
                        "open", failure);
 }
 

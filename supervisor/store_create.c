@@ -26,9 +26,10 @@
 
 enum { FORMAT_WRITE_VERSION = 18, FORMAT_READ_VERSION = 19, FORMAT_WAL = 2 };
 
+/* Large pages: half the system calls, and twice the speed, of draining. */
 static const char schema[] =
-    "PRAGMA page_size = 16384; BEGIN;"
-#define TABLE(name, columns) "CREATE TABLE " #name "(" columns ");"
+    "PRAGMA page_size = 32768; BEGIN;"
+#define TABLE(name, columns, option) "CREATE TABLE " #name "(" columns ")" option ";"
 #include "supervisor/store_schema.def"
 #undef TABLE
 ;

@@ -40,23 +40,40 @@ static int store_damaged(sqlite3 *database, const char *path, const char *detail
                      detail);
 }
 
-static bool is_lack_of_space(int system_error)
+/* The errno of the WAL's last failed write: sqlite3_system_errno does not say it after a COMMIT. */
+static int wal_errno(sqlite3 *database)
 {
+  sqlite3_file *wal = NULL;
+  int error = 0;
+  sqlite3_file_control(database, "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal);
+  if (wal != NULL && wal->pMethods != NULL)
+    wal->pMethods->xFileControl(wal, SQLITE_FCNTL_LAST_ERRNO, &error);
+  return error;
+}
+
+/* SQLite calls a file that cannot be extended "full" only when the kernel says ENOSPC. */
+static bool is_lack_of_space(int code, int system_error)
+{
+  if (code == SQLITE_IOERR_SHMSIZE)
+    return true;
   return system_error == ENOSPC || system_error == EDQUOT || system_error == EFBIG;
 }
 
 int store_path_failed(sqlite3 *database, const char *path, int code, const char *action,
                       struct failure *failure)
 {
-  const char *detail = database != NULL ? sqlite3_errmsg(database) : sqlite3_errstr(code);
+  bool database_knows = database != NULL && sqlite3_errcode(database) != SQLITE_OK;
+  const char *detail = database_knows ? sqlite3_errmsg(database) : sqlite3_errstr(code);
   int system_error = database != NULL ? sqlite3_system_errno(database) : 0;
   switch (code & 0xff) {
   case SQLITE_FULL:
     return failure_set(failure, -ENOSPC, "cannot %s the store %s: the disk is full", action, path);
   case SQLITE_IOERR:
-    if (is_lack_of_space(system_error))
+    if (system_error == 0 && database != NULL)
+      system_error = wal_errno(database);
+    if (is_lack_of_space(code, system_error))
       return failure_set(failure, -ENOSPC, "cannot %s the store %s: %s", action, path,
-                         strerror(system_error));
+                         strerror(system_error != 0 ? system_error : ENOSPC));
     return failure_set(failure, -EIO, "cannot %s the store %s: %s (%s)", action, path, detail,
                        system_error != 0 ? strerror(system_error) : "no cause given");
   case SQLITE_CORRUPT:
