@@ -125,7 +125,7 @@ struct journal_written {
   uint64_t length; /* bytes that the call asks for */
   uint64_t hash;   /* XXH3-64 of them; 0 where the kernel moves them (copy_file_range) */
   uint32_t append; /* 1: the file was open with O_APPEND */
-  uint32_t zero;
+  uint32_t remote; /* 1: to a socket that the run was not started with: never repeated unasked */
 };
 
 /* SEGMENT_OLD, in KEEP: what a range held before the change; the old bytes follow the struct. */

@@ -6,16 +6,21 @@
  *   entries_offset     the entries to replay, one after another, in the journal's order and format;
  *                      their position field is the entry's own, not the feed's
  *   blobs_offset       old bytes that referenced reads need, 8-aligned
- *   files_offset       struct feed_file[file_count], sorted by (device, inode, birth_ns)
+ *   files_offset       struct feed_file[file_count], sorted by (device, inode, birth_ns); behind them,
+ *                      up to strings_offset, rows for kept copies that FEED_SOURCE_KEPT extents name
  *   strings_offset     NUL-terminated paths
  *
  * In it, and nothing else:
  *   - COMPLETE and EXIT entries, INTENT entries with their RESULT, START, and the DATA before them;
  *   - an unfinished INTENT with JOURNAL_FLAG_UNFINISHED, only where its handler wants to see it
- *     (sleeps: the deadline); other unfinished intents are left out, the call runs anew;
+ *     (sleeps: the deadline; remote changes whose outcome is unknown: to stop there); other
+ *     unfinished intents are left out, the call runs anew;
+ *   - at the end the RESULTs, with JOURNAL_FLAG_RESOLVED, of unfinished intents that recovery found to
+ *     have happened; their positions lie behind all others;
  *   - not: ATTEMPT, NOTE, KEEP, and intents of earlier attempts that were dropped.
  * A REFERENCE segment whose bytes have changed since is followed, in the same entry, by an EXTENTS
- * segment of the same argument; without one, the bytes are in the file.
+ * segment of the same argument; without one, the bytes are in the file. Such an entry may be longer
+ * than JOURNAL_ENTRY_SIZE_MAX.
  */
 #ifndef PERDURE_JOURNAL_FEED_H
 #define PERDURE_JOURNAL_FEED_H
@@ -36,8 +41,9 @@ struct feed_header {
 };
 
 enum {
-  FEED_FILE_GHOST = 1,   /* has no name any more: rebuilt from the replayed writes */
-  FEED_FILE_KEPT = 2,    /* path names a copy in kept/ */
+  FEED_FILE_GHOST = 1,   /* has no name any more: rebuilt from the replayed writes, unless KEPT too */
+  FEED_FILE_KEPT = 2,    /* a ghost, and path is in kept/: the file itself where device and inode
+                            agree, else a copy as it was before its last name was taken away */
   FEED_FILE_CHANGED = 4, /* the run itself has changed it: times and size prove nothing */
 };
 
@@ -48,13 +54,14 @@ struct feed_file {
   uint32_t zero;
 };
 
-/* KEPT: `zero` is the index in the files table of the copy. */
+/* KEPT: a copy in kept/ from before the run cut the file, which may be there and have a name still;
+ * `zero` is the index of its row, which lies behind the file_count sorted ones. */
 enum { FEED_SOURCE_FILE = 0, FEED_SOURCE_BLOB = 1, FEED_SOURCE_KEPT = 2 };
 
 struct feed_extent {
   uint32_t source; /* FEED_SOURCE_* */
   uint32_t zero;
-  uint64_t offset; /* in the file, or in the feed */
+  uint64_t offset; /* in the file, in the feed, or in the kept copy */
   uint64_t length; /* bytes; the extents of one segment add up to the reference's length */
 };
 

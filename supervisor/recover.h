@@ -11,7 +11,12 @@
  *   publish  write the feed (feed.h).
  *
  * A crash at any line is harmless: the feed is written to a temporary name and renamed; looking
- * changes nothing but cutting an append back to where it began, which can be repeated.
+ * changes nothing but cutting an append back to where it began, and removing the empty file of an
+ * exclusive create, which can be repeated.
+ *
+ * What is found to have happened has to be in the journal before the program runs: the caller appends
+ * a RESULT with JOURNAL_FLAG_RESOLVED for each VERDICT_HAPPENED (its stream, call, result), the ATTEMPT
+ * before or behind them, and only then starts the program.
  */
 #ifndef PERDURE_SUPERVISOR_RECOVER_H
 #define PERDURE_SUPERVISOR_RECOVER_H
@@ -22,8 +27,9 @@
 
 struct analysis;
 
-/* One entry after the other, in order; then analysis_end. -EBADMSG: the entries contradict each other
- * (a RESULT without INTENT, ...), failure says which seq. */
+/* One entry after the other, in order; then analysis_end. The entries are valid (entry.h); their
+ * meaning is checked here. -EBADMSG: they contradict each other (a RESULT without INTENT, ...), failure
+ * says which seq; the analysis can only be freed then. -ENOMEM. */
 int analysis_create(struct analysis **ret_analysis);
 int analysis_add(struct analysis *analysis, const struct journal_entry *entry, uint64_t seq,
                  struct failure *failure);
@@ -39,7 +45,7 @@ struct analysis_summary {
   uint64_t stdin_consumed; /* bytes read from descriptor 0's outer object, when that is a pipe or socket */
   uint64_t stdin_hash;     /* XXH3-64 (streamed) of those bytes */
   uint64_t output_written[TAIL_OUTER_MAX]; /* bytes written to each outer object, by its index in START's descriptors */
-  uint64_t output_end[TAIL_OUTER_MAX];     /* highest file offset written, for an outer regular file */
+  uint64_t output_end[TAIL_OUTER_MAX];     /* highest file offset written, for an outer regular file; seeks are not followed */
   uint32_t outer_count;
   struct journal_descriptor outer[TAIL_OUTER_MAX]; /* the first START's descriptors */
   uint64_t unfinished_count;
@@ -58,6 +64,8 @@ struct world {
   int (*hash)(void *context, const char *path, uint64_t offset, uint64_t length, uint64_t *ret_hash);
   /* cuts the file back to size bytes. */
   int (*cut)(void *context, const char *path, uint64_t size);
+  /* removes the name of a file. */
+  int (*remove)(void *context, const char *path);
   void *context;
 };
 extern const struct world world_real;
@@ -79,8 +87,10 @@ int recover_look(const struct analysis *analysis, const struct world *world,
                  struct verdict **ret_verdicts, size_t *ret_count, struct failure *failure);
 
 /* Writes the feed of `store` to `path`. Memory does not grow with the number of entries beyond what
- * the analysis holds. kept_directory: absolute path of the run's kept/. */
-int recover_publish(const struct analysis *analysis, struct store *store, const struct verdict *verdicts,
+ * the analysis holds. kept_directory: absolute path of the run's kept/. What happened takes effect in
+ * the analysis: its files are where the changes have put them. -EBADMSG: the store holds other entries
+ * than were analysed; on any failure `path` is what it was. */
+int recover_publish(struct analysis *analysis, struct store *store, const struct verdict *verdicts,
                     size_t verdict_count, const char *kept_directory, const char *path,
                     uint64_t *ret_size, struct failure *failure);
 

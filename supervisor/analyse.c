@@ -1,0 +1,438 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The walk over a run's entries: streams, attempts, and which intents are open.
+ *
+ * An intent is open until its RESULT (an execve's: until START). At an ATTEMPT what is open is
+ * carried: the supervisor's RESULT, with JOURNAL_FLAG_RESOLVED, may still close it. It does so before
+ * it starts the program; so any other entry of the new attempt says that what is still carried did not
+ * happen, and it is dropped. Only two kinds wait for an entry of their own stream: a remote change,
+ * whose outcome stays unknown until somebody tells, and a sleep, whose deadline stays good. */
+#include "supervisor/analysis.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "journal/hash.h"
+
+#define STREAM_BUCKET_COUNT_FIRST 16u
+
+int analysis_create(struct analysis **ret_analysis)
+{
+  struct analysis *analysis = calloc(1, sizeof *analysis);
+  if (!analysis)
+    return -ENOMEM;
+  analysis->stdin_outer = -1;
+  analysis->stream_bucket_count = STREAM_BUCKET_COUNT_FIRST;
+  analysis->stream_buckets = malloc(STREAM_BUCKET_COUNT_FIRST * sizeof *analysis->stream_buckets);
+  if (!analysis->stream_buckets || known_files_init(&analysis->files) != 0) {
+    free(analysis->stream_buckets);
+    free(analysis);
+    return -ENOMEM;
+  }
+  memset(analysis->stream_buckets, 0xff,
+         STREAM_BUCKET_COUNT_FIRST * sizeof *analysis->stream_buckets);
+  *ret_analysis = analysis;
+  return 0;
+}
+
+static void intent_free(struct open_intent *intent)
+{
+  free(intent->entry);
+  free(intent);
+}
+
+void analysis_free(struct analysis *analysis)
+{
+  if (!analysis)
+    return;
+  analysis_count_release(analysis);
+  for (uint32_t i = 0; i < analysis->stream_count; i++)
+    for (struct open_intent *intent = analysis->streams[i].open, *below; intent; intent = below) {
+      below = intent->below;
+      intent_free(intent);
+    }
+  known_files_release(&analysis->files);
+  old_bytes_release(&analysis->old);
+  free(analysis->streams);
+  free(analysis->stream_buckets);
+  free(analysis->omitted);
+  free(analysis->open);
+  free(analysis);
+}
+
+/* ---- streams ---- */
+
+static uint32_t *stream_bucket(const struct analysis *analysis, uint32_t number)
+{
+  return &analysis->stream_buckets[number & (analysis->stream_bucket_count - 1)];
+}
+
+static int grow_stream_buckets(struct analysis *analysis)
+{
+  uint32_t count = analysis->stream_bucket_count * 2;
+  uint32_t *buckets = malloc(count * sizeof *buckets);
+  if (!buckets)
+    return -ENOMEM;
+  memset(buckets, 0xff, count * sizeof *buckets);
+  free(analysis->stream_buckets);
+  analysis->stream_buckets = buckets;
+  analysis->stream_bucket_count = count;
+  for (uint32_t i = 0; i < analysis->stream_count; i++) {
+    uint32_t *bucket = stream_bucket(analysis, analysis->streams[i].number);
+    analysis->streams[i].next_in_bucket = *bucket;
+    *bucket = i;
+  }
+  return 0;
+}
+
+/* The stream of that number, made when it is the first time. Valid until the next new one. */
+static int stream_get(struct analysis *analysis, uint32_t number, struct stream **ret_stream)
+{
+  uint32_t i = *stream_bucket(analysis, number);
+  while (i != UINT32_MAX && analysis->streams[i].number != number)
+    i = analysis->streams[i].next_in_bucket;
+  if (i != UINT32_MAX) {
+    *ret_stream = &analysis->streams[i];
+    return 0;
+  }
+  if (number == UINT32_MAX)
+    return -EBADMSG;
+  if (analysis->stream_count >= analysis->stream_bucket_count) {
+    int error = grow_stream_buckets(analysis);
+    if (error)
+      return error;
+  }
+  if (analysis->stream_count == analysis->stream_room) {
+    uint32_t room = analysis->stream_room ? analysis->stream_room * 2 : 4;
+    struct stream *grown = realloc(analysis->streams, room * sizeof *grown);
+    if (!grown)
+      return -ENOMEM;
+    analysis->streams = grown;
+    analysis->stream_room = room;
+  }
+  uint32_t *bucket = stream_bucket(analysis, number);
+  analysis->streams[analysis->stream_count] =
+      (struct stream){.number = number, .next_in_bucket = *bucket};
+  *bucket = analysis->stream_count;
+  *ret_stream = &analysis->streams[analysis->stream_count++];
+  if (number >= analysis->summary.stream_next)
+    analysis->summary.stream_next = number + 1;
+  return 0;
+}
+
+/* ---- what attempts leave behind ---- */
+
+static int omit(struct analysis *analysis, uint32_t stream, uint64_t first, uint64_t last)
+{
+  if (analysis->omitted_count == analysis->omitted_room) {
+    size_t room = analysis->omitted_room ? analysis->omitted_room * 2 : 16;
+    struct omitted *grown = realloc(analysis->omitted, room * sizeof *grown);
+    if (!grown)
+      return -ENOMEM;
+    analysis->omitted = grown;
+    analysis->omitted_room = room;
+  }
+  analysis->omitted[analysis->omitted_count++] =
+      (struct omitted){.stream = stream, .first = first, .last = last};
+  return 0;
+}
+
+static void intent_unlink(struct analysis *analysis, struct stream *stream,
+                          struct open_intent *intent)
+{
+  struct open_intent **link = &stream->open;
+  while (*link != intent)
+    link = &(*link)->below;
+  *link = intent->below;
+  stream->open_count--;
+  analysis->carried_count -= intent->carried;
+}
+
+/* The intent is as if it had never been. */
+static int intent_drop(struct analysis *analysis, struct stream *stream, struct open_intent *intent)
+{
+  int error = omit(analysis, stream->number, intent->data_first, intent->entry->position);
+  if (error)
+    return error;
+  intent_unlink(analysis, stream, intent);
+  intent_free(intent);
+  return 0;
+}
+
+static bool waits_for_its_stream(const struct open_intent *intent)
+{
+  return change_of(intent->entry->call)->kind == CHANGE_SLEEP || change_remote(intent->entry);
+}
+
+/* Drops the stream's carried intents: all, or those that do not wait for their stream. */
+static int drop_carried(struct analysis *analysis, struct stream *stream, bool all)
+{
+  for (struct open_intent *intent = stream->open, *below; intent; intent = below) {
+    below = intent->below;
+    if (!intent->carried || (!all && waits_for_its_stream(intent)))
+      continue;
+    int error = intent_drop(analysis, stream, intent);
+    if (error)
+      return error;
+  }
+  return 0;
+}
+
+/* The program goes on, with an entry of `stream`. */
+static int program_goes_on(struct analysis *analysis, struct stream *stream)
+{
+  if (!analysis->carried_count)
+    return 0;
+  bool first = !analysis->gone_on;
+  analysis->gone_on = true;
+  for (uint32_t i = 0; first && i < analysis->stream_count; i++) {
+    int error = drop_carried(analysis, &analysis->streams[i], false);
+    if (error)
+      return error;
+  }
+  return drop_carried(analysis, stream, true);
+}
+
+static int drop_data(struct analysis *analysis, struct stream *stream)
+{
+  if (!stream->data_pending)
+    return 0;
+  stream->data_pending = false;
+  analysis_count_drop(stream);
+  return omit(analysis, stream->number, stream->data_first, stream->data_last);
+}
+
+/* ---- entries by kind ---- */
+
+static int add_attempt(struct analysis *analysis, const struct journal_entry *entry)
+{
+  analysis->summary.attempt_count++;
+  analysis->gone_on = false;
+  old_bytes_settle_all(&analysis->old);
+  for (uint32_t i = 0; i < analysis->stream_count; i++) {
+    struct stream *stream = &analysis->streams[i];
+    int error = drop_data(analysis, stream);
+    if (error)
+      return error;
+    for (struct open_intent *intent = stream->open; intent; intent = intent->below) {
+      analysis->carried_count += !intent->carried;
+      intent->carried = true;
+    }
+  }
+  return analysis_count_attempt(analysis, entry);
+}
+
+static int add_intent(struct analysis *analysis, struct stream *stream,
+                      const struct journal_entry *entry, uint64_t seq)
+{
+  if (stream->open_count == OPEN_INTENT_DEPTH_MAX)
+    return -EBADMSG;
+  int error = analysis_files_intent(analysis, entry);
+  if (error)
+    return error;
+  struct open_intent *intent = calloc(1, sizeof *intent);
+  struct journal_entry *copy = malloc(entry->size);
+  if (!intent || !copy) {
+    free(intent);
+    free(copy);
+    return -ENOMEM;
+  }
+  memcpy(copy, entry, entry->size);
+  *intent = (struct open_intent){
+      .entry = copy,
+      .below = stream->open,
+      .data_first = stream->data_pending ? stream->data_first : entry->position,
+      .seq = seq,
+  };
+  stream->open = intent;
+  stream->open_count++;
+  return 0;
+}
+
+/* The latest open intent of that call. */
+static struct open_intent *find_open(const struct stream *stream, unsigned call)
+{
+  struct open_intent *intent = stream->open;
+  while (intent && intent->entry->call != call)
+    intent = intent->below;
+  return intent;
+}
+
+static int add_result(struct analysis *analysis, struct stream *stream,
+                      const struct journal_entry *entry)
+{
+  struct open_intent *intent = find_open(stream, entry->call);
+  if (!intent)
+    return -EBADMSG;
+  if (entry->result >= 0) {
+    int error = analysis_files_changed(analysis, intent->entry, entry);
+    if (error)
+      return error;
+  }
+  analysis_count_written(analysis, intent->entry, entry->result);
+  intent_unlink(analysis, stream, intent);
+  intent_free(intent);
+  return 0;
+}
+
+/* An exec has closed its own intent, and has ended the process's other threads in theirs: in no
+ * replay do these get further. Only one process is journaled, so all other streams are its threads. */
+static int add_start(struct analysis *analysis, struct stream *stream,
+                     const struct journal_entry *entry)
+{
+  struct open_intent *top = stream->open;
+  if (top && change_of(top->entry->call)->kind == CHANGE_EXEC) {
+    intent_unlink(analysis, stream, top);
+    intent_free(top);
+  }
+  for (uint32_t i = 0; i < analysis->stream_count; i++)
+    while (analysis->streams[i].open) {
+      int error = intent_drop(analysis, &analysis->streams[i], analysis->streams[i].open);
+      if (error)
+        return error;
+    }
+  return analysis_count_start(analysis, entry);
+}
+
+static int add_data(struct analysis *analysis, struct stream *stream,
+                    const struct journal_entry *entry)
+{
+  if (!stream->data_pending)
+    stream->data_first = entry->position;
+  stream->data_pending = true;
+  stream->data_last = entry->position;
+  return analysis_count_data(analysis, stream, entry);
+}
+
+/* Does this RESULT close an intent of an earlier attempt? The supervisor's does; and a sleep's, which
+ * goes on with its old intent. */
+static bool closes_carried(const struct stream *stream, const struct journal_entry *entry)
+{
+  if (entry->kind != JOURNAL_RESULT)
+    return false;
+  const struct open_intent *intent = find_open(stream, entry->call);
+  return intent && intent->carried && change_of(entry->call)->kind == CHANGE_SLEEP;
+}
+
+static int add_of_program(struct analysis *analysis, struct stream *stream,
+                          const struct journal_entry *entry, uint64_t seq)
+{
+  int error = 0;
+  if (!closes_carried(stream, entry))
+    error = program_goes_on(analysis, stream);
+  if (error)
+    return error;
+  switch (entry->kind) {
+  case JOURNAL_DATA:
+    return add_data(analysis, stream, entry);
+  case JOURNAL_KEEP:
+    return analysis_files_keep(analysis, entry);
+  case JOURNAL_INTENT:
+    error = add_intent(analysis, stream, entry, seq);
+    break;
+  case JOURNAL_RESULT:
+    error = add_result(analysis, stream, entry);
+    break;
+  case JOURNAL_COMPLETE:
+    error = analysis_count_complete(analysis, stream, entry);
+    if (!error)
+      error = analysis_files_observed(analysis, entry);
+    break;
+  case JOURNAL_START:
+    error = add_start(analysis, stream, entry);
+    break;
+  case JOURNAL_EXIT:
+    analysis_count_exit(analysis, entry);
+    break;
+  }
+  /* What DATA was for has come. */
+  stream->data_pending = false;
+  analysis_count_drop(stream);
+  return error;
+}
+
+static int add_entry(struct analysis *analysis, const struct journal_entry *entry, uint64_t seq)
+{
+  struct stream *stream;
+  if (analysis->summary.entry_count && entry->position < analysis->end_position)
+    return -EBADMSG;
+  if (entry->position > UINT64_MAX / 2 || !entry_segments_sound(entry))
+    return -EBADMSG;
+  analysis->summary.entry_count++;
+  analysis->last_position = entry->position;
+  analysis->end_position = entry->position + entry->size;
+  if (entry->kind == JOURNAL_NOTE)
+    return 0;
+  if (entry->kind == JOURNAL_ATTEMPT)
+    return add_attempt(analysis, entry);
+  int error = stream_get(analysis, entry->stream, &stream);
+  if (error)
+    return error;
+  if (entry->kind == JOURNAL_RESULT && entry->arg_count & JOURNAL_FLAG_RESOLVED)
+    return add_result(analysis, stream, entry);
+  return add_of_program(analysis, stream, entry, seq);
+}
+
+int analysis_add(struct analysis *analysis, const struct journal_entry *entry, uint64_t seq,
+                 struct failure *failure)
+{
+  assert(!analysis->ended);
+  int error = add_entry(analysis, entry, seq);
+  switch (error) {
+  case 0:
+    return 0;
+  case -EBADMSG:
+    return failure_set(failure, error,
+                       "entry %llu of the journal (%s, stream %u, call %u) contradicts those before it",
+                       (unsigned long long)seq, journal_kind_name(entry->kind), entry->stream,
+                       entry->call);
+  case -ENOTSUP:
+    return failure_set(failure, error,
+                       "entry %llu of the journal: two threads read standard input at the same time, "
+                       "and their order cannot be told",
+                       (unsigned long long)seq);
+  default:
+    return failure_set(failure, error, "cannot analyse entry %llu of the journal: %s",
+                       (unsigned long long)seq, strerror(-error));
+  }
+}
+
+/* ---- the end ---- */
+
+static int end(struct analysis *analysis)
+{
+  for (uint32_t i = 0; i < analysis->stream_count; i++) {
+    struct stream *stream = &analysis->streams[i];
+    int error = drop_data(analysis, stream);
+    /* The process has ended, and with it what its other threads had begun. */
+    while (!error && analysis->summary.exited && stream->open)
+      error = intent_drop(analysis, stream, stream->open);
+    if (error)
+      return error;
+  }
+  int error = analysis_index(analysis);
+  if (error)
+    return error;
+  old_bytes_index(&analysis->old);
+  analysis->summary.unfinished_count = analysis->open_count;
+  if (analysis->stdin_state)
+    analysis->summary.stdin_hash = XXH3_64bits_digest(analysis->stdin_state);
+  return 0;
+}
+
+int analysis_end(struct analysis *analysis, struct failure *failure)
+{
+  assert(!analysis->ended);
+  int error = end(analysis);
+  if (error)
+    return failure_set(failure, error, "cannot analyse the journal: %s", strerror(-error));
+  analysis->ended = true;
+  return 0;
+}
+
+void analysis_summary(const struct analysis *analysis, struct analysis_summary *ret_summary)
+{
+  assert(analysis->ended);
+  *ret_summary = analysis->summary;
+}

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the analysis holds; analyse*.c fill it, look.c and publish*.c read it. Nobody else includes it.
+ *
+ * Memory: one struct stream a thread, open intents with a copy of their entry, known files, old bytes'
+ * places, and a struct omitted for each intent that an attempt left behind. Nothing that grows with
+ * the number of entries. */
+#ifndef PERDURE_SUPERVISOR_ANALYSIS_H
+#define PERDURE_SUPERVISOR_ANALYSIS_H
+
+#include "supervisor/change.h"
+#include "supervisor/known_files.h"
+#include "supervisor/old_bytes.h"
+#include "supervisor/recover.h"
+
+/* A signal handler's calls may come between an intent and its result, and be interrupted in turn. */
+#define OPEN_INTENT_DEPTH_MAX 64u
+
+struct open_intent {
+  struct journal_entry *entry; /* a copy */
+  struct open_intent *below;   /* of the same stream, older */
+  uint64_t data_first;         /* position of the first DATA that belongs to it, or of itself */
+  uint64_t seq;
+  bool carried; /* of an earlier attempt, and its stream has not gone on since */
+  bool settled; /* recovery has found that it happened, and it has taken effect */
+  int64_t result;
+};
+
+struct stream {
+  struct open_intent *open; /* the latest */
+  uint32_t number;
+  uint32_t open_count;
+  uint32_t next_in_bucket; /* index, UINT32_MAX: none */
+  bool data_pending;       /* DATA, and what it belongs to has not come */
+  uint64_t data_first, data_last;
+  struct stdin_ahead *ahead; /* standard input's bytes in pending DATA, or NULL */
+};
+
+/* Entries of `stream` at positions [first, last] that are as if they had never been. */
+struct omitted {
+  uint32_t stream;
+  uint64_t first, last;
+};
+
+struct outer_identity {
+  uint64_t device, inode;
+  uint32_t outer; /* index in the summary's list */
+};
+
+struct analysis {
+  struct analysis_summary summary;
+  struct known_files files;
+  struct old_bytes old;
+  uint64_t last_position;
+  uint64_t end_position; /* behind the last entry */
+  bool ended, started;
+  bool gone_on;           /* the program has, since the last attempt began */
+  uint32_t carried_count; /* open intents that are carried */
+
+  struct stream *streams;
+  uint32_t stream_count, stream_room;
+  uint32_t *stream_buckets;
+  uint32_t stream_bucket_count;
+
+  struct omitted *omitted; /* after analysis_end: by stream, first */
+  size_t omitted_count, omitted_room;
+
+  struct open_intent **open; /* after analysis_end: by position */
+  size_t open_count;
+
+  struct outer_identity *outer; /* all identities that outer objects have had, over the attempts */
+  uint32_t outer_count, outer_room;
+  int stdin_outer; /* index of descriptor 0 when it is a pipe or socket, or -1 */
+  uint64_t output_sequential[TAIL_OUTER_MAX]; /* where a write at the description's offset goes */
+  void *stdin_state; /* XXH3_state_t */
+};
+
+/* ---- analyse_segments.c ---- */
+
+/* Do all segments have the lengths that their types ask for? */
+bool entry_segments_sound(const struct journal_entry *entry);
+/* Copies the struct out of the first such segment (arg -1: of any argument). False: there is none. */
+bool entry_file(const struct journal_entry *entry, int arg, struct journal_file *ret_file);
+bool entry_written(const struct journal_entry *entry, struct journal_written *ret_written);
+/* The absolute path in the FULL_PATH segment of `arg`, not terminated, or NULL. */
+const char *entry_path(const struct journal_entry *entry, int arg, size_t *ret_length);
+/* The first of the entry's segments, or NULL. */
+const struct journal_segment *entry_segments(const struct journal_entry *entry);
+static inline struct file_id file_id_of(const struct journal_file *file)
+{
+  return (struct file_id){file->device, file->inode, file->birth_ns};
+}
+
+/* ---- analyse_files.c ---- */
+
+/* An intent has been written: what it is about to change proves nothing by its times any more. */
+int analysis_files_intent(struct analysis *analysis, const struct journal_entry *intent);
+/* A change has succeeded. outcome: its RESULT, or NULL where recovery found that it happened. */
+int analysis_files_changed(struct analysis *analysis, const struct journal_entry *intent,
+                           const struct journal_entry *outcome);
+/* A call that changes nothing has run: what it opened or read. */
+int analysis_files_observed(struct analysis *analysis, const struct journal_entry *entry);
+int analysis_files_keep(struct analysis *analysis, const struct journal_entry *entry);
+
+/* ---- analyse_summary.c ---- */
+
+int analysis_count_start(struct analysis *analysis, const struct journal_entry *start);
+int analysis_count_attempt(struct analysis *analysis, const struct journal_entry *attempt);
+int analysis_count_data(struct analysis *analysis, struct stream *stream,
+                        const struct journal_entry *data);
+/* -ENOTSUP: standard input's order cannot be told. */
+int analysis_count_complete(struct analysis *analysis, struct stream *stream,
+                            const struct journal_entry *entry);
+void analysis_count_written(struct analysis *analysis, const struct journal_entry *intent,
+                            int64_t result);
+void analysis_count_exit(struct analysis *analysis, const struct journal_entry *exit);
+/* Forgets bytes of pending DATA. */
+void analysis_count_drop(struct stream *stream);
+void analysis_count_release(struct analysis *analysis);
+
+/* ---- analyse_end.c ---- */
+
+/* Sorts what is left out, collects what is open. */
+int analysis_index(struct analysis *analysis);
+/* Is the entry one that the feed leaves out because an attempt left it behind? */
+bool analysis_omits(const struct analysis *analysis, uint32_t stream, uint64_t position);
+/* The open intent of `position`, or NULL. */
+const struct open_intent *analysis_open_intent(const struct analysis *analysis, uint64_t position);
+/* The verdicts that say "happened" take effect on the files. Doing it again changes nothing. */
+int analysis_settle(struct analysis *analysis, const struct verdict *verdicts, size_t count);
+
+#endif
