@@ -93,6 +93,8 @@ static bool look_before(struct draft *draft, const struct call *call, const stru
   draft_add(draft, SEGMENT_FULL_PATH, opening->path_arg, full, length);
   if (exists)
     draft_add(draft, SEGMENT_FILE, opening->path_arg, file, sizeof *file);
+  if (call->id == SYS_openat2)
+    draft_add(draft, SEGMENT_INPUT, 2, (const void *)call->args[2], sizeof(struct open_how));
   return exists;
 }
 

@@ -282,6 +282,19 @@ static bool keeps_offset(int fd)
   return kind == DESCRIPTOR_PLACEHOLDER || kind == DESCRIPTOR_REGULAR || kind == DESCRIPTOR_MEMFD;
 }
 
+/* Output that the run was started with stands where the supervisor put it: behind what is there. */
+static void seek_again(const struct call *call, int64_t result)
+{
+  int fd = (int)call->args[0];
+  const struct descriptor *descriptor = descriptor_get(fd);
+  bool output = descriptor->flags & DESCRIPTOR_OUTER_FILE &&
+                (raw_syscall2(SYS_fcntl, (uint64_t)fd, F_GETFL) & O_ACCMODE) != O_RDONLY;
+  if (output && engine.tail.header->outer[descriptor->outer].output == TAIL_OUTPUT_AGAIN)
+    call_run(call);
+  else if (!output && keeps_offset(fd))
+    raw_syscall3(SYS_lseek, (uint64_t)fd, (uint64_t)result, SEEK_SET);
+}
+
 int64_t handle_lseek(struct call *call)
 {
   call_sign(call);
@@ -289,8 +302,8 @@ int64_t handle_lseek(struct call *call)
     const struct journal_entry *entry = replay_take(call, JOURNAL_COMPLETE);
     if (entry) {
       int64_t result = entry->result;
-      if (!raw_is_error(result) && keeps_offset((int)call->args[0]))
-        raw_syscall3(SYS_lseek, call->args[0], (uint64_t)result, SEEK_SET);
+      if (!raw_is_error(result))
+        seek_again(call, result);
       replay_advance(entry);
       return result;
     }

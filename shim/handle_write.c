@@ -54,6 +54,7 @@ static void describe(const struct call *call, const struct writing *writing,
       .birth_ns = descriptor->birth_ns,
       .offset = writing->positioned ? (int64_t)writing->offset : -1,
       .length = writing->length,
+      .remote = descriptor->kind == DESCRIPTOR_SOCKET,
   };
   if (descriptor->kind != DESCRIPTOR_REGULAR)
     return;
@@ -105,7 +106,7 @@ static int64_t write_change(struct call *call, const struct writing *writing,
   draft_begin(&draft, call, JOURNAL_INTENT, 0);
   draft_add(&draft, SEGMENT_WRITTEN, 0, &written, sizeof written);
   add_shown(&draft, call, writing);
-  call->remote = descriptor->kind == DESCRIPTOR_SOCKET;
+  call->remote = written.remote;
   record_intent(&draft, call);
   int64_t result = call_run(call);
   record_result(call, result);
@@ -165,8 +166,6 @@ static void follow(const struct call *call, const struct writing *writing,
   if (descriptor->kind == DESCRIPTOR_OUTER || descriptor->flags & DESCRIPTOR_OUTER_FILE) {
     if (header->outer[descriptor->outer].output == TAIL_OUTPUT_AGAIN)
       run_whole(call, writing, result);
-    else if (descriptor->kind == DESCRIPTOR_REGULAR && !writing->positioned)
-      raw_syscall3(SYS_lseek, (uint64_t)writing->fd, (uint64_t)result, SEEK_CUR);
     return;
   }
   if (descriptor->kind != DESCRIPTOR_PLACEHOLDER)

@@ -205,14 +205,20 @@ static int put_image(struct dl_phdr_info *info, size_t size, void *context)
   return 0;
 }
 
-#define DESCRIPTOR_MAX 8
+#define DESCRIPTOR_MAX 6
 
-static unsigned describe_descriptors(struct draft *draft, struct journal_descriptor *descriptors)
+/* Room for what a draft points to until it is appended. */
+struct descriptor_room {
+  struct journal_descriptor descriptors[DESCRIPTOR_MAX];
+  char paths[DESCRIPTOR_MAX][PATH_ROOM];
+};
+
+static void describe_descriptors(struct draft *draft, struct descriptor_room *room)
 {
   int fds[64];
   unsigned count = list_descriptors(fds, 64), used = 0;
   for (unsigned i = 0; i < count && used < DESCRIPTOR_MAX; i++) {
-    struct journal_descriptor *descriptor = &descriptors[used];
+    struct journal_descriptor *descriptor = &room->descriptors[used];
     *descriptor = (struct journal_descriptor){.fd = fds[i]};
     if (file_look(fds[i], "", AT_EMPTY_PATH, &descriptor->file) != 0)
       continue;
@@ -221,14 +227,16 @@ static unsigned describe_descriptors(struct draft *draft, struct journal_descrip
     int64_t offset = raw_syscall3(SYS_lseek, (uint64_t)fds[i], 0, SEEK_CUR);
     descriptor->offset = offset > 0 ? (uint64_t)offset : 0;
     draft_add(draft, SEGMENT_DESCRIPTOR, 0, descriptor, sizeof *descriptor);
+    if (S_ISREG(descriptor->file.mode))
+      draft_add(draft, SEGMENT_FULL_PATH, (unsigned)fds[i], room->paths[used],
+                path_of_descriptor(fds[i], room->paths[used]));
     used++;
   }
-  return used;
 }
 
 static void record_start(struct call *call, uint8_t *random, const struct image_text *image, bool first)
 {
-  struct journal_descriptor descriptors[DESCRIPTOR_MAX];
+  struct descriptor_room room;
   struct draft draft;
   draft_begin(&draft, call, JOURNAL_START, 0);
   draft.tail.arg_count = 2;
@@ -236,22 +244,19 @@ static void record_start(struct call *call, uint8_t *random, const struct image_
   draft_add(&draft, SEGMENT_RANDOM, 0, random, random ? 16 : 0);
   draft_add(&draft, SEGMENT_IMAGE, 0, image->text, image->used);
   if (first)
-    describe_descriptors(&draft, descriptors);
+    describe_descriptors(&draft, &room);
   draft_append(&draft);
 }
 
-/* Regular files that the run was started with stand where they stood then. */
+/* Input files stand where they stood; output files where the supervisor put them. */
 static void place_descriptors(const struct journal_entry *entry)
 {
   const struct journal_segment *segment = journal_find_segment(entry, SEGMENT_DESCRIPTOR, -1);
   for (; segment; segment = journal_next_segment(entry, segment)) {
     const struct journal_descriptor *recorded = (const struct journal_descriptor *)segment->data;
-    if (segment->type != SEGMENT_DESCRIPTOR || !S_ISREG(recorded->file.mode))
-      continue;
-    const struct descriptor *now = descriptor_get(recorded->fd);
-    bool input = (recorded->flags & O_ACCMODE) == O_RDONLY;
-    if (now->flags & DESCRIPTOR_OUTER_FILE &&
-        (input || engine.tail.header->outer[now->outer].output == TAIL_OUTPUT_ONCE))
+    if (segment->type == SEGMENT_DESCRIPTOR && S_ISREG(recorded->file.mode) &&
+        (recorded->flags & O_ACCMODE) == O_RDONLY &&
+        descriptor_get(recorded->fd)->flags & DESCRIPTOR_OUTER_FILE)
       raw_syscall3(SYS_lseek, (uint64_t)recorded->fd, recorded->offset, SEEK_SET);
   }
 }

@@ -78,6 +78,10 @@ int analysis_count_start(struct analysis *analysis, const struct journal_entry *
     struct file_id id = file_id_of(&descriptor.file);
     uint32_t file;
     int error = S_ISREG(descriptor.file.mode) ? known_files_add(&analysis->files, &id, &file) : 0;
+    size_t length;
+    const char *path = entry_path(start, descriptor.fd, &length);
+    if (!error && S_ISREG(descriptor.file.mode) && path)
+      error = known_files_name(&analysis->files, file, path, length);
     if (!error && first)
       error = start_outer(analysis, &descriptor);
     if (error)
