@@ -123,6 +123,9 @@ bool change_remote(const struct journal_entry *intent)
     memcpy(&written, segment->data, sizeof written);
     return written.remote;
   }
+  /* A connection dies with its process: made again, it is the first that the new one makes. */
+  if (intent->call == SYS_connect || intent->call == SYS_shutdown)
+    return false;
   const struct call_row *row = call_table_find(intent->call);
   return row && row->class == CALL_CLASS_CHANGE_REMOTE;
 }
