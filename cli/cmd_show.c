@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* perdure show: all of one entry, its segments too. */
+#include "cli/command.h"
+#include "journal/call_table.h"
+#include "supervisor/format_entry.h"
+
+#include <ctype.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#define LINE_SIZE (64u << 10)
+/* Bytes of a segment that are printed; the rest is counted. */
+#define SHOWN_SIZE_MAX 4096u
+
+static void print_bytes(const uint8_t *data, uint32_t length)
+{
+  uint32_t shown = length < SHOWN_SIZE_MAX ? length : SHOWN_SIZE_MAX;
+
+  for (uint32_t offset = 0; offset < shown; offset += 16) {
+    printf("    %08" PRIx32 " ", offset);
+    for (uint32_t i = offset; i < offset + 16; i++)
+      if (i < shown)
+        printf(" %02x", data[i]);
+      else
+        fputs("   ", stdout);
+    fputs("  ", stdout);
+    for (uint32_t i = offset; i < offset + 16 && i < shown; i++)
+      putchar(isprint(data[i]) ? data[i] : '.');
+    putchar('\n');
+  }
+  if (shown < length)
+    printf("    ... %" PRIu32 " more bytes\n", length - shown);
+}
+
+static bool is_text(unsigned type)
+{
+  return type == SEGMENT_PATH || type == SEGMENT_FULL_PATH || type == SEGMENT_DIRECTORY ||
+         type == SEGMENT_TEXT || type == SEGMENT_IMAGE;
+}
+
+static void print_segments(const struct journal_entry *entry)
+{
+  const uint8_t *end = (const uint8_t *)entry + entry->size;
+  const struct journal_segment *segment = journal_first_segment(entry);
+
+  if ((const uint8_t *)segment >= end)
+    return;
+  for (; segment != NULL; segment = journal_next_segment(entry, segment)) {
+    printf("  %s of argument %u, %" PRIu32 " bytes\n", journal_segment_name(segment->type), segment->arg,
+           segment->length);
+    if (is_text(segment->type))
+      printf("    %.*s\n", (int)segment->length, (const char *)segment->data);
+    else
+      print_bytes(segment->data, segment->length);
+  }
+}
+
+static void print_fields(const struct journal_entry *entry)
+{
+  const struct call_row *row = call_table_find(entry->call);
+
+  printf("  kind %s, stream %" PRIu32 ", call %u%s%s, position %" PRIu64 ", %" PRIu32 " bytes\n",
+         journal_kind_name(entry->kind), entry->stream, entry->call, row != NULL ? " " : "",
+         row != NULL ? row->name : "", entry->position, entry->size);
+  printf("  result %" PRId64 ", signature %016" PRIx64 ", checksum %08" PRIx32 ", time %" PRIu64 " ns\n",
+         entry->result, entry->signature, entry->checksum, entry->time_ns);
+  if (row != NULL)
+    printf("  class %s: %s\n", row->class_name, row->why);
+  for (unsigned i = 0; i < journal_arg_count(entry); i++)
+    printf("  argument %u: %" PRIu64 " (0x%" PRIx64 ")\n", i, entry->args[i], entry->args[i]);
+}
+
+static int show(const struct journal_entry *entry, uint64_t seq, bool json)
+{
+  static char line[LINE_SIZE];
+
+  if ((json ? format_entry_json : format_entry)(entry, seq, line, sizeof line) < 0)
+    return command_fail("cannot print entry %" PRIu64 ": it is larger than a line may be; ask `perdure "
+                        "sql`", seq);
+  puts(line);
+  if (!json) {
+    print_fields(entry);
+    print_segments(entry);
+  }
+  return command_finish_output(0);
+}
+
+int cmd_show(const struct command_line *line)
+{
+  const struct journal_entry *entry;
+  struct run_reader *reader;
+  struct run_place place;
+  struct failure failure;
+  uint64_t wanted, seq = 0;
+  char *end;
+  int error, status;
+
+  if (!command_line_operands(line, 2, 2))
+    return RUN_EXIT_FAILED;
+  wanted = strtoull(line->operands[1], &end, 10);
+  if (wanted == 0 || *end != '\0' || line->operands[1][0] == '-')
+    return command_fail("'%.60s' is no entry's number: they count from 1; `perdure log %.127s` prints "
+                        "them first", line->operands[1], line->operands[0]);
+  if (command_place(line, line->operands[0], &place, &failure) < 0 ||
+      run_reader_open(&place, wanted, &reader, &failure) < 0)
+    return command_fail("%s", failure.text);
+  error = run_reader_next(reader, &entry, &seq, &failure);
+  if (error < 0)
+    status = command_fail("%s", failure.text);
+  else if (entry == NULL || seq != wanted)
+    status = command_fail("run %s has no entry %" PRIu64 ": its journal is shorter; `perdure status %s` "
+                          "says how long", place.id, wanted, place.id);
+  else
+    status = show(entry, seq, line->given[OPTION_JSON]);
+  run_reader_close(reader);
+  return status;
+}

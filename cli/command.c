@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the subcommands share: saying, finding the run, finding the shim. */
+#include "cli/command.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#ifndef PERDURE_LIBDIR
+#error "the build says where the shim is installed, relative to the prefix"
+#endif
+#define SHIM_NAME "libperdure-shim.so"
+
+static void say_line(const char *text)
+{
+  char line[4200];
+  int length = snprintf(line, sizeof line, "perdure: %s\n", text);
+  ssize_t written;
+
+  if (length >= (int)sizeof line) {
+    length = (int)sizeof line - 1;
+    line[length - 1] = '\n';
+  }
+  written = write(STDERR_FILENO, line, (size_t)length);
+  (void)written; /* nowhere else to say it */
+}
+
+int command_fail(const char *format, ...)
+{
+  char text[4096];
+  va_list arguments;
+
+  va_start(arguments, format);
+  vsnprintf(text, sizeof text, format, arguments);
+  va_end(arguments);
+  say_line(text);
+  return RUN_EXIT_FAILED;
+}
+
+int command_place(const struct command_line *line, const char *id, struct run_place *ret_place,
+                  struct failure *failure)
+{
+  char base[PATH_MAX];
+  int error = run_place_base(line->value[OPTION_DIR], base, failure);
+
+  return error < 0 ? error : run_place_existing(base, id, ret_place, failure);
+}
+
+void command_shim(char *ret_path)
+{
+  const char *given = getenv("PERDURE_SHIM");
+  char directory[PATH_MAX];
+  ssize_t length;
+  char *slash;
+
+  if (given != NULL && given[0] != '\0' && realpath(given, ret_path) != NULL)
+    return;
+  if (given != NULL && given[0] != '\0') {
+    snprintf(ret_path, PATH_MAX, "%s", given); /* starting says that it is not there */
+    return;
+  }
+  length = readlink("/proc/self/exe", directory, sizeof directory - 1);
+  directory[length > 0 ? length : 0] = '\0';
+  slash = strrchr(directory, '/');
+  if (slash != NULL)
+    *slash = '\0';
+  if (snprintf(ret_path, PATH_MAX, "%s/" SHIM_NAME, directory) < PATH_MAX &&
+      access(ret_path, F_OK) == 0)
+    return; /* side by side in the build folder */
+  slash = strrchr(directory, '/');
+  if (slash != NULL)
+    *slash = '\0';
+  if (snprintf(ret_path, PATH_MAX, "%s/" PERDURE_LIBDIR "/" SHIM_NAME, directory) >= PATH_MAX)
+    strcpy(ret_path, SHIM_NAME);
+}
+
+struct voice {
+  bool quiet, verbose;
+};
+
+static void say(enum run_loudness loudness, const char *line, void *context)
+{
+  const struct voice *voice = context;
+
+  if (loudness == SAY_ERROR || (loudness == SAY_NOTICE && !voice->quiet) ||
+      (loudness == SAY_DETAIL && voice->verbose))
+    say_line(line);
+}
+
+static bool parse_crash_at(uint64_t *ret_point)
+{
+  const char *text = getenv("PERDURE_CRASH_AT");
+  char *end;
+
+  *ret_point = 0;
+  if (text == NULL || text[0] == '\0')
+    return true;
+  *ret_point = strtoull(text, &end, 10);
+  if (*end == '\0' && text[0] != '-')
+    return true;
+  command_fail("PERDURE_CRASH_AT is '%.60s': it is no number; give a kill point, from 1", text);
+  return false;
+}
+
+bool command_run_options(const struct command_line *line, const char *shim,
+                         struct run_options *ret_options)
+{
+  static struct voice voice;
+  const char *sync = line->value[OPTION_SYNC], *output = line->value[OPTION_OUTPUT];
+  struct run_options options = {
+    .id = line->value[OPTION_ID], .directory = line->value[OPTION_DIR], .shim = shim,
+    .sync = sync != NULL ? run_sync_named(sync) : -1,
+    .output = output != NULL ? run_output_named(output) : -1,
+    .say = say, .context = &voice,
+  };
+
+  voice = (struct voice){.quiet = line->given[OPTION_QUIET], .verbose = line->given[OPTION_VERBOSE]};
+  if (sync != NULL && options.sync < 0)
+    command_fail("--sync %.60s: there is no such degree; give %s", sync, option_rows[OPTION_SYNC].argument);
+  else if (output != NULL && options.output < 0)
+    command_fail("--output %.60s: there is no such policy; give %s", output,
+                 option_rows[OPTION_OUTPUT].argument);
+  else if (parse_crash_at(&options.crash_at)) {
+    *ret_options = options;
+    return true;
+  }
+  return false;
+}
+
+/* Length of the UTF-8 character at `text`; 0: it is none. */
+static size_t utf8_length(const unsigned char *text, size_t available)
+{
+  size_t length = text[0] < 0x80 ? 1 : text[0] >= 0xc2 && text[0] < 0xe0 ? 2
+                  : (text[0] & 0xf0) == 0xe0 ? 3 : text[0] >= 0xf0 && text[0] < 0xf5 ? 4 : 0;
+
+  if (length > available)
+    return 0;
+  for (size_t i = 1; i < length; i++)
+    if ((text[i] & 0xc0) != 0x80)
+      return 0;
+  return length;
+}
+
+void command_json_string(FILE *stream, const char *text, size_t length)
+{
+  putc('"', stream);
+  while (length > 0) {
+    unsigned char c = (unsigned char)*text;
+    size_t step = utf8_length((const unsigned char *)text, length);
+
+    if (step == 0)
+      fputs("\\ufffd", stream);
+    else if (c == '"' || c == '\\')
+      fprintf(stream, "\\%c", c);
+    else if (c == '\n')
+      fputs("\\n", stream);
+    else if (c < ' ' || c == 0x7f)
+      fprintf(stream, "\\u%04x", c);
+    else
+      fwrite(text, 1, step, stream);
+    step = step == 0 ? 1 : step;
+    text += step;
+    length -= step;
+  }
+  putc('"', stream);
+}
+
+int command_finish_output(int status)
+{
+  if (fflush(stdout) == 0 && !ferror(stdout))
+    return status;
+  return command_fail("cannot write to standard output: %s; give it a place with room", strerror(errno));
+}

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One attempt of a run, as the files run_*.c hand it on. */
+#ifndef PERDURE_SUPERVISOR_RUN_ATTEMPT_H
+#define PERDURE_SUPERVISOR_RUN_ATTEMPT_H
+
+#include "supervisor/drain.h"
+#include "supervisor/recover.h"
+#include "supervisor/run.h"
+#include "supervisor/run_lock.h"
+#include "supervisor/run_outer.h"
+#include "supervisor/run_recipe.h"
+#include "supervisor/run_wait.h"
+
+struct run_attempt {
+  const struct run_options *options;
+  struct run_place place;
+  struct run_lock lock;
+  struct run_descriptors open_before; /* what this process has inherited */
+  struct run_descriptors descriptors; /* what the program is to have */
+  struct run_recipe recipe;
+  struct store *store;                /* NULL: none open */
+  struct tail_file tail;              /* header NULL: none open */
+  char **environment;
+  int lock_number;
+  bool spawned;       /* the program has been executed */
+  unsigned number;    /* 1 for the first attempt */
+  uint64_t first_seq; /* of the attempt's first entry */
+  uint32_t noted_before; /* TAIL_NOTED_* that were said in earlier attempts */
+  unsigned sync;
+  enum run_output output;
+};
+
+void run_say(const struct run_attempt *attempt, enum run_loudness loudness, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* run_prepare.c: a new run up to where its program can be spawned. *ret_status as run_start(). On
+ * failure the run's directory is empty again. */
+int run_prepare(struct run_attempt *attempt, int *ret_status, struct failure *failure);
+/* Is the program one that perdure can run, and is everything there that it needs? */
+int run_check_program(struct run_attempt *attempt, int *ret_status, struct failure *failure);
+
+/* run_resume.c: an existing run, its store open, up to where its program can be spawned again.
+ * *ret_over: nothing is to be spawned; *ret_status is the exit status, and it has been said why. */
+int run_resume(struct run_attempt *attempt, bool *ret_over, int *ret_status, struct failure *failure);
+/* Analyses all of the store. */
+int run_analyse(struct store *store, struct analysis **ret_analysis, struct failure *failure);
+/* Where the entries begin in the feed at `path`. */
+int run_feed_cursor(const char *path, uint64_t *ret_cursor, struct failure *failure);
+
+/* run_tail.c: what the new tail begins with. */
+struct run_beginning {
+  enum tail_mode mode;
+  uint64_t base;
+  uint64_t feed_size;
+  uint64_t feed_cursor; /* where the feed's entries begin */
+  uint32_t stream_next;
+  uint32_t noted;
+  int32_t pid_seen;
+  const struct analysis_summary *summary; /* NULL: a new run */
+  const struct run_outer_before *before;  /* NULL: a new run */
+  const struct verdict *verdicts;         /* those that happened get their RESULT */
+  size_t verdict_count;
+};
+/* Makes the attempt's tail under another name, complete with ATTEMPT and RESULT entries, and renames
+ * it: a crash leaves the old tail or the new one whole. */
+int run_tail_make(struct run_attempt *attempt, const struct run_beginning *beginning,
+                  struct failure *failure);
+
+/* run_conclude.c: after the end of the program and the drain: state, lines, tidying. */
+int run_conclude(struct run_attempt *attempt, const struct run_end *end, int *ret_status,
+                 struct failure *failure);
+/* Writes down that the program has exited, and removes what only an unfinished run needs. */
+int run_finish(struct run_attempt *attempt, int exit_status, struct failure *failure);
+int run_set_state(struct store *store, enum run_state state, struct failure *failure);
+/* -ENOENT: the store was never finished: the run never began. */
+int run_get_state(struct store *store, enum run_state *ret_state, struct failure *failure);
+
+/* run_report.c: says in one line why the shim stopped the program; the exit status for it. */
+int run_report_say(const struct run_attempt *attempt, const struct tail_report *report);
+/* The entry at `position`, as log prints it, with its seq. */
+int run_report_entry(struct store *store, uint64_t position, uint64_t *ret_seq, char *ret_line,
+                     size_t size);
+
+/* run_verify.c uses it too: supervises the prepared program to its end. drained: the tail goes into
+ * the store meanwhile, and whole at the end. */
+int run_attempt_run(struct run_attempt *attempt, bool drained, struct run_end *ret_end,
+                    int *ret_status, struct failure *failure);
+/* The place, and the owner's lock. */
+int run_attempt_open(struct run_attempt *attempt, const struct run_options *options,
+                     struct failure *failure);
+void run_attempt_release(struct run_attempt *attempt);
+
+#endif

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The end of an attempt: what it says about the run, written down in one transaction.
+ *
+ * A crash before the transaction leaves a run whose last attempt was killed; the next one finds its
+ * EXIT, if there is one, in the journal. After it, what is left lying in the run's directory is
+ * removed the next time. */
+#include "supervisor/run_attempt.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* So many of the newest entries are looked at for the program's EXIT: after it only other threads'
+ * last words can come. */
+#define EXIT_WITHIN 4096
+
+int run_set_state(struct store *store, enum run_state state, struct failure *failure)
+{
+  return store_meta_set_text(store, "state", run_state_name(state), failure);
+}
+
+int run_get_state(struct store *store, enum run_state *ret_state, struct failure *failure)
+{
+  char *name;
+  int state, error = store_meta_text(store, "state", &name, failure);
+
+  if (error < 0)
+    return error;
+  state = run_state_named(name);
+  if (state < 0)
+    error = failure_set(failure, -EBADMSG, "the store says that the run is '%.40s', which this perdure "
+                        "does not know; use the perdure that wrote it", name);
+  free(name);
+  if (error < 0)
+    return error;
+  *ret_state = (enum run_state)state;
+  return 0;
+}
+
+static int write_end(struct run_attempt *attempt, enum run_state state, const char *ended, int status,
+                     struct failure *failure)
+{
+  struct store *store = attempt->store;
+  int error = store_begin(store, failure);
+
+  if (error < 0)
+    return error;
+  error = run_set_state(store, state, failure);
+  if (error == 0 && state == RUN_STATE_FINISHED)
+    error = store_meta_set_number(store, "exit_status", status, failure);
+  if (error == 0 && attempt->number > 0)
+    error = store_attempt_end(store, attempt->number, ended, status, failure);
+  if (error == 0)
+    return store_commit(store, failure);
+  store_rollback(store);
+  return error;
+}
+
+int run_finish(struct run_attempt *attempt, int exit_status, struct failure *failure)
+{
+  int error = write_end(attempt, RUN_STATE_FINISHED, "exited", exit_status, failure);
+
+  if (error < 0)
+    return error;
+  if (attempt->tail.header != NULL) {
+    tail_file_close(&attempt->tail);
+    attempt->tail = (struct tail_file){.fd = -1};
+  }
+  return run_place_tidy(&attempt->place, failure);
+}
+
+#define ANY_STREAM UINT32_MAX
+
+/* Is there an EXIT of `stream` among this attempt's last entries? */
+static int find_exit(struct run_attempt *attempt, uint32_t stream, bool *ret_found, int *ret_status,
+                     struct failure *failure)
+{
+  const struct journal_entry *entry;
+  struct store_cursor *cursor;
+  uint64_t position, count, seq;
+  int error = store_end(attempt->store, &position, &count, failure);
+
+  *ret_found = false;
+  if (error < 0 || count < attempt->first_seq)
+    return error;
+  seq = count > EXIT_WITHIN ? count - EXIT_WITHIN + 1 : 1;
+  if (seq < attempt->first_seq)
+    seq = attempt->first_seq;
+  error = store_cursor_open(attempt->store, seq, &cursor, failure);
+  if (error < 0)
+    return error;
+  while ((error = store_cursor_next(cursor, &entry, &seq, failure)) == 0 && entry != NULL)
+    if (entry->kind == JOURNAL_EXIT && (stream == ANY_STREAM || entry->stream == stream)) {
+      *ret_found = true;
+      *ret_status = (int)entry->result & 0xff;
+    }
+  store_cursor_close(cursor);
+  return error;
+}
+
+/* The stream of the program's first thread: its START is the first of all. */
+static int first_stream(struct run_attempt *attempt, uint32_t *ret_stream, struct failure *failure)
+{
+  const struct journal_entry *entry;
+  struct store_cursor *cursor;
+  uint64_t seq;
+  int error = store_cursor_open(attempt->store, 1, &cursor, failure);
+
+  if (error < 0)
+    return error;
+  while ((error = store_cursor_next(cursor, &entry, &seq, failure)) == 0 && entry != NULL)
+    if (entry->kind == JOURNAL_START)
+      break;
+  if (error == 0)
+    *ret_stream = entry != NULL ? entry->stream : 0;
+  store_cursor_close(cursor);
+  return error;
+}
+
+static void say_notes(const struct run_attempt *attempt, uint32_t noted)
+{
+  static const struct { uint32_t bit; const char *text; } notes[] = {
+    {TAIL_NOTED_CHILD, "child processes run unjournaled: after a crash they run again"},
+    {TAIL_NOTED_SHARED_MAPPING, "a file is mapped shared and writable: what the program changes "
+                                "through the mapping is not journaled"},
+  };
+
+  for (size_t i = 0; i < sizeof notes / sizeof *notes; i++)
+    if ((noted & notes[i].bit) != 0)
+      run_say(attempt, SAY_NOTICE, "run %s: %s", attempt->place.id, notes[i].text);
+}
+
+static int conclude_report(struct run_attempt *attempt, int *ret_status, struct failure *failure)
+{
+  const struct tail_report *report = &attempt->tail.header->report;
+  int status = run_report_say(attempt, report), error;
+  enum run_state state = status == RUN_EXIT_DIVERGED  ? RUN_STATE_DIVERGED
+                         : status == RUN_EXIT_UNKNOWN ? RUN_STATE_UNKNOWN
+                                                      : RUN_STATE_FAILED;
+
+  *ret_status = status;
+  error = run_lock_end_tree(&attempt->place, &attempt->lock, failure);
+  if (error < 0)
+    return error;
+  return write_end(attempt, state, run_state_name(state), status, failure);
+}
+
+static int conclude_killed(struct run_attempt *attempt, int signal, int *ret_status,
+                           struct failure *failure)
+{
+  uint64_t position, count;
+  uint32_t stream;
+  bool found;
+  int status, error = first_stream(attempt, &stream, failure);
+
+  if (error == 0)
+    error = find_exit(attempt, stream, &found, &status, failure);
+  if (error == 0 && found) {
+    /* It was on its way out: all that it does has been done. */
+    *ret_status = status;
+    return run_finish(attempt, status, failure);
+  }
+  if (error == 0)
+    error = store_end(attempt->store, &position, &count, failure);
+  if (error == 0)
+    error = write_end(attempt, RUN_STATE_UNFINISHED, "killed", signal, failure);
+  if (error < 0)
+    return error;
+  *ret_status = 128 + signal;
+  run_say(attempt, SAY_NOTICE, "run %s was killed by signal %d (%s) after %" PRIu64 " entries; the same "
+          "command goes on with it", attempt->place.id, signal, strsignal(signal), count);
+  return 0;
+}
+
+static int conclude_exited(struct run_attempt *attempt, int status, int *ret_status,
+                           struct failure *failure)
+{
+  bool found;
+  int recorded, error = find_exit(attempt, ANY_STREAM, &found, &recorded, failure);
+
+  if (error < 0)
+    return error;
+  *ret_status = status;
+  if (!found)
+    run_say(attempt, SAY_ERROR, "run %s ended where perdure could not see it: the program was replaced "
+            "by one that cannot be preloaded, or its loader failed; what that did is not journaled",
+            attempt->place.id);
+  return run_finish(attempt, status, failure);
+}
+
+int run_conclude(struct run_attempt *attempt, const struct run_end *end, int *ret_status,
+                 struct failure *failure)
+{
+  struct tail_header *header = attempt->tail.header;
+
+  say_notes(attempt, atomic_load(&header->noted) & ~attempt->noted_before);
+  if (atomic_load(&header->report.code) != TAIL_REPORT_NONE)
+    return conclude_report(attempt, ret_status, failure);
+  if (end->killed)
+    return conclude_killed(attempt, end->status, ret_status, failure);
+  return conclude_exited(attempt, end->status, ret_status, failure);
+}

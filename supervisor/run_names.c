@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Names of states, output policies and degrees of sync, from their lists. */
+#include "supervisor/run.h"
+
+#include "journal/tail.h"
+
+#include <string.h>
+
+#define RUN_STATE(NAME, name, why) [RUN_STATE_##NAME] = name,
+static const char *const states[] = {
+#include "supervisor/run_states.def"
+};
+#undef RUN_STATE
+
+#define RUN_OUTPUT(NAME, name, why) [RUN_OUTPUT_##NAME] = name,
+static const char *const outputs[] = {
+#include "supervisor/run_output.def"
+};
+#undef RUN_OUTPUT
+
+#define SYNC(id, NAME, name, why) [id] = #name,
+static const char *const syncs[] = {
+#include "journal/sync.def"
+};
+#undef SYNC
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+static const char *name_of(const char *const *names, size_t count, unsigned number)
+{
+  return number < count ? names[number] : "?";
+}
+
+static int number_of(const char *const *names, size_t count, const char *name)
+{
+  for (size_t i = 0; i < count; i++)
+    if (strcmp(names[i], name) == 0)
+      return (int)i;
+  return -1;
+}
+
+const char *run_state_name(enum run_state state)
+{
+  return name_of(states, COUNT(states), state);
+}
+
+int run_state_named(const char *name)
+{
+  return number_of(states, COUNT(states), name);
+}
+
+const char *run_output_name(enum run_output output)
+{
+  return name_of(outputs, COUNT(outputs), output);
+}
+
+int run_output_named(const char *name)
+{
+  return number_of(outputs, COUNT(outputs), name);
+}
+
+const char *run_sync_name(unsigned sync)
+{
+  return name_of(syncs, COUNT(syncs), sync);
+}
+
+int run_sync_named(const char *name)
+{
+  return number_of(syncs, COUNT(syncs), name);
+}

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Going on with a run: what is left of the last attempt ends, its tail goes into the store, and the
+ * journal says what the new attempt replays.
+ *
+ * A crash at any line is harmless: draining skips what the store has, looking changes nothing but an
+ * append's surplus, feed and tail are replaced by rename, and the state moves in one transaction. */
+#include "supervisor/run_attempt.h"
+#include "supervisor/run_spawn.h"
+
+#include "journal/call_table.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+int run_analyse(struct store *store, struct analysis **ret_analysis, struct failure *failure)
+{
+  const struct journal_entry *entry;
+  struct store_cursor *cursor;
+  struct analysis *analysis;
+  uint64_t seq;
+  int error = analysis_create(&analysis);
+
+  if (error < 0)
+    return failure_set(failure, error, "cannot read the journal: %s; free some memory",
+                       strerror(-error));
+  error = store_cursor_open(store, 1, &cursor, failure);
+  if (error < 0) {
+    analysis_free(analysis);
+    return error;
+  }
+  while (error == 0 && (error = store_cursor_next(cursor, &entry, &seq, failure)) == 0 && entry != NULL)
+    error = analysis_add(analysis, entry, seq, failure);
+  store_cursor_close(cursor);
+  if (error == 0)
+    error = analysis_end(analysis, failure);
+  if (error < 0) {
+    analysis_free(analysis);
+    return error;
+  }
+  *ret_analysis = analysis;
+  return 0;
+}
+
+/* What the last attempt left in its tail goes to the store. */
+static int drain_old_tail(struct run_attempt *attempt, enum run_state state,
+                          struct run_beginning *beginning, struct run_outer_before *before,
+                          struct failure *failure)
+{
+  struct failure tail_failure;
+  struct tail_file tail;
+  char path[PATH_MAX];
+  int error;
+
+  run_place_path(&attempt->place, "tail", path);
+  error = tail_file_open(path, &tail, &tail_failure);
+  /* An attempt whose end was written down had its tail drained before. */
+  if (error < 0 && state != RUN_STATE_RUNNING)
+    return 0;
+  if (error == -ENOENT)
+    return failure_set(failure, error, "the newest part of the journal is missing (%s): going on "
+                       "without it could do things twice; restore it, or begin anew after "
+                       "`perdure rm %s`", path, attempt->place.id);
+  if (error < 0)
+    return failure_set(failure, error, "%s", tail_failure.text);
+  attempt->noted_before = beginning->noted = atomic_load(&tail.header->noted);
+  before->live = tail.header->mode == TAIL_MODE_LIVE || atomic_load(&tail.header->live) != 0;
+  error = drain_once(&tail, attempt->store, true, NULL, failure);
+  tail_file_close(&tail);
+  return error;
+}
+
+static void say_resuming(const struct run_attempt *attempt, const struct analysis_summary *summary)
+{
+  struct failure ignored;
+  int64_t created_ns = 0;
+  char when[64] = "";
+  struct tm broken;
+  time_t seconds;
+
+  if (store_meta_number(attempt->store, "created_ns", &created_ns, &ignored) == 0) {
+    seconds = created_ns / 1000000000;
+    if (localtime_r(&seconds, &broken) != NULL)
+      strftime(when, sizeof when, ", begun %F %T", &broken);
+  }
+  run_say(attempt, SAY_NOTICE, "resuming %s: %" PRIu64 " entries are done (attempt %u%s)",
+          attempt->place.id, summary->entry_count, attempt->number, when);
+}
+
+/* A remote change that nobody can tell about: the run stays as it is. */
+static int stop_unknown(struct run_attempt *attempt, const struct verdict *verdict, int *ret_status,
+                        struct failure *failure)
+{
+  const struct call_row *row = call_table_find(verdict->call);
+  char line[1024] = "";
+  uint64_t seq = 0;
+  int error = run_set_state(attempt->store, RUN_STATE_UNKNOWN, failure);
+
+  if (error < 0)
+    return error;
+  if (run_report_entry(attempt->store, verdict->position, &seq, line, sizeof line) < 0)
+    snprintf(line, sizeof line, "%s", row != NULL ? row->name : "?");
+  run_say(attempt, SAY_ERROR, "run %s: nobody can tell whether entry %" PRIu64 " happened: it had begun "
+          "and not ended: %s; look at the other side, then `perdure show %s %" PRIu64 "`",
+          attempt->place.id, seq, line, attempt->place.id, seq);
+  *ret_status = RUN_EXIT_UNKNOWN;
+  return 0;
+}
+
+int run_feed_cursor(const char *path, uint64_t *ret_cursor, struct failure *failure)
+{
+  struct feed_header header;
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  ssize_t length = fd < 0 ? -1 : pread(fd, &header, sizeof header, 0);
+
+  if (fd >= 0)
+    close(fd);
+  if (length != (ssize_t)sizeof header)
+    return failure_set(failure, -EIO, "cannot read back %s: %s; look at that disk", path,
+                       length < 0 ? strerror(errno) : "it is too short");
+  *ret_cursor = header.entries_offset;
+  return 0;
+}
+
+static int publish(struct run_attempt *attempt, struct analysis *analysis,
+                   struct run_beginning *beginning, struct failure *failure)
+{
+  char feed[PATH_MAX], kept[PATH_MAX];
+  int error;
+
+  run_place_path(&attempt->place, "feed", feed);
+  run_place_path(&attempt->place, "kept", kept);
+  error = recover_publish(analysis, attempt->store, beginning->verdicts, beginning->verdict_count, kept,
+                          feed, &beginning->feed_size, failure);
+  return error < 0 ? error : run_feed_cursor(feed, &beginning->feed_cursor, failure);
+}
+
+static int write_store(struct run_attempt *attempt, struct failure *failure)
+{
+  int error = store_begin(attempt->store, failure);
+
+  if (error < 0)
+    return error;
+  error = run_outer_remember(attempt->store, &attempt->descriptors, attempt->tail.header, failure);
+  if (error == 0)
+    error = store_meta_set_text(attempt->store, "output", run_output_name(attempt->output), failure);
+  if (error == 0)
+    error = store_attempt_begin(attempt->store, attempt->number, attempt->first_seq, failure);
+  if (error == 0)
+    error = run_set_state(attempt->store, RUN_STATE_RUNNING, failure);
+  if (error == 0)
+    return store_commit(attempt->store, failure);
+  store_rollback(attempt->store);
+  return error;
+}
+
+/* The verdicts are in: what the new attempt needs is made. */
+static int begin_again(struct run_attempt *attempt, struct analysis *analysis,
+                       const struct analysis_summary *summary, struct run_beginning *beginning,
+                       const struct run_outer_before *before, struct failure *failure)
+{
+  uint64_t entry_count;
+  int error = store_end(attempt->store, &beginning->base, &entry_count, failure);
+
+  if (error < 0)
+    return error;
+  beginning->base = journal_padded(beginning->base);
+  beginning->summary = summary;
+  beginning->before = before;
+  beginning->pid_seen = summary->pid_seen;
+  beginning->stream_next = summary->stream_next > 0 ? summary->stream_next : 1;
+  /* Killed before the program's image had begun: there is nothing to replay. */
+  beginning->mode = summary->pid_seen == 0 ? TAIL_MODE_LIVE : TAIL_MODE_REPLAY;
+  attempt->number = summary->attempt_count + 1;
+  attempt->first_seq = entry_count + 1;
+  attempt->descriptors = attempt->open_before;
+  if (beginning->mode == TAIL_MODE_REPLAY) {
+    error = publish(attempt, analysis, beginning, failure);
+    if (error == 0)
+      error = run_outer_align(&attempt->descriptors, before, failure);
+    if (error == 0)
+      error = run_outer_skip_input(&attempt->descriptors, summary, before, failure);
+    if (error < 0)
+      return error;
+  }
+  attempt->lock_number = run_spawn_lock_number(&attempt->recipe.limits, &attempt->descriptors);
+  error = run_tail_make(attempt, beginning, failure);
+  if (error == 0)
+    error = write_store(attempt, failure);
+  if (error == 0)
+    say_resuming(attempt, summary);
+  return error;
+}
+
+static int go_back_to_program(struct run_attempt *attempt, int *ret_status, struct failure *failure)
+{
+  if (chdir(attempt->recipe.cwd) < 0)
+    return failure_set(failure, -errno, "cannot go to the run's working directory %s: %s; put it back",
+                       attempt->recipe.cwd, strerror(errno));
+  if (!run_recipe_program_same(&attempt->recipe, attempt->store))
+    run_say(attempt, SAY_NOTICE, "%s has changed since run %s began; going on as long as it does the "
+            "same", attempt->recipe.program, attempt->place.id);
+  return run_check_program(attempt, ret_status, failure);
+}
+
+/* Nobody of an earlier attempt lives, and the whole journal is in the store. */
+static int recover(struct run_attempt *attempt, struct run_beginning *beginning,
+                   const struct run_outer_before *before, bool *ret_over, int *ret_status,
+                   struct failure *failure)
+{
+  struct analysis_summary summary;
+  struct verdict *verdicts = NULL;
+  struct analysis *analysis;
+  size_t count = 0;
+  int error = run_analyse(attempt->store, &analysis, failure);
+
+  if (error < 0)
+    return error;
+  analysis_summary(analysis, &summary);
+  if (summary.exited) {
+    *ret_over = true;
+    *ret_status = summary.exit_status;
+    error = run_finish(attempt, summary.exit_status, failure);
+    if (error == 0)
+      run_say(attempt, SAY_NOTICE, "run %s had finished with status %d when it was killed; nothing is "
+              "left to do", attempt->place.id, summary.exit_status);
+    analysis_free(analysis);
+    return error;
+  }
+  error = go_back_to_program(attempt, ret_status, failure);
+  if (error == 0)
+    error = recover_look(analysis, &world_real, &verdicts, &count, failure);
+  for (size_t i = 0; error == 0 && !*ret_over && i < count; i++)
+    if (verdicts[i].kind == VERDICT_UNKNOWN) {
+      *ret_over = true;
+      error = stop_unknown(attempt, &verdicts[i], ret_status, failure);
+    }
+  beginning->verdicts = verdicts;
+  beginning->verdict_count = count;
+  if (error == 0 && !*ret_over)
+    error = begin_again(attempt, analysis, &summary, beginning, before, failure);
+  free(verdicts);
+  analysis_free(analysis);
+  return error;
+}
+
+static int load_settings(struct run_attempt *attempt, struct failure *failure)
+{
+  const struct run_options *options = attempt->options;
+  char *output = NULL;
+  int64_t sync;
+  int error = store_meta_number(attempt->store, "sync", &sync, failure);
+
+  if (error == 0)
+    error = store_meta_text(attempt->store, "output", &output, failure);
+  if (error < 0)
+    return error;
+  attempt->sync = options->sync >= 0 ? (unsigned)options->sync : (unsigned)sync;
+  attempt->output = options->output >= 0             ? (enum run_output)options->output
+                    : run_output_named(output) >= 0 ? (enum run_output)run_output_named(output)
+                                                     : RUN_OUTPUT_AUTO;
+  free(output);
+  return 0;
+}
+
+static int load_recipe(struct run_attempt *attempt, struct failure *failure)
+{
+  int error = run_recipe_load(attempt->store, &attempt->recipe, failure);
+
+  if (error < 0)
+    return error;
+  if (access(attempt->recipe.shim, R_OK) < 0 && access(attempt->options->shim, R_OK) == 0) {
+    char *shim = strdup(attempt->options->shim);
+
+    run_say(attempt, SAY_NOTICE, "perdure's shim is no longer in %s; going on with %s",
+            attempt->recipe.shim, attempt->options->shim);
+    if (shim != NULL) {
+      free(attempt->recipe.shim);
+      attempt->recipe.shim = shim;
+    }
+  }
+  return load_settings(attempt, failure);
+}
+
+int run_resume(struct run_attempt *attempt, bool *ret_over, int *ret_status, struct failure *failure)
+{
+  struct run_beginning beginning = {0};
+  struct run_outer_before before;
+  enum run_state state;
+  unsigned ended;
+  int error = run_get_state(attempt->store, &state, failure);
+
+  *ret_over = false;
+  *ret_status = RUN_EXIT_FAILED;
+  if (error == 0)
+    error = load_recipe(attempt, failure);
+  if (error == 0)
+    error = run_lock_tree(&attempt->place, &attempt->lock, &ended, failure);
+  if (error < 0)
+    return error;
+  if (ended > 0)
+    run_say(attempt, SAY_NOTICE, "ended %u process%s that an earlier attempt of run %s had left", ended,
+            ended == 1 ? "" : "es", attempt->place.id);
+  umask(077);
+  error = run_outer_recall(attempt->store, &before, failure);
+  if (error == 0)
+    error = drain_old_tail(attempt, state, &beginning, &before, failure);
+  if (error < 0)
+    return error;
+  return recover(attempt, &beginning, &before, ret_over, ret_status, failure);
+}

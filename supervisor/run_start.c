@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From the command line to the program's exit status: run_start(). See run.h for what a crash leaves. */
+#include "supervisor/run_attempt.h"
+#include "supervisor/run_spawn.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+void run_say(const struct run_attempt *attempt, enum run_loudness loudness, const char *format, ...)
+{
+  char line[4096];
+  va_list arguments;
+
+  va_start(arguments, format);
+  vsnprintf(line, sizeof line, format, arguments);
+  va_end(arguments);
+  attempt->options->say(loudness, line, attempt->options->context);
+}
+
+int run_attempt_open(struct run_attempt *attempt, const struct run_options *options,
+                     struct failure *failure)
+{
+  char base[PATH_MAX], made_id[RUN_ID_SIZE], *cwd;
+  const char *id = options->id;
+  int error;
+
+  *attempt = (struct run_attempt){
+    .options = options, .tail.fd = -1, .lock = {.owner_fd = -1, .tree_fd = -1},
+  };
+  error = run_outer_inherited(&attempt->open_before, failure);
+  if (error == 0)
+    error = run_place_base(options->directory, base, failure);
+  if (error < 0)
+    return error;
+  if (id == NULL) {
+    cwd = getcwd(NULL, 0);
+    if (cwd == NULL)
+      return failure_set(failure, -errno, "the working directory is gone: %s; go to another one",
+                         strerror(errno));
+    run_id_make(options->argv, cwd, made_id);
+    free(cwd);
+    id = made_id;
+  }
+  error = options->argv == NULL ? run_place_existing(base, id, &attempt->place, failure)
+                                : run_place_find(base, id, &attempt->place, failure);
+  return error < 0 ? error : run_lock_own(&attempt->place, &attempt->lock, failure);
+}
+
+void run_attempt_release(struct run_attempt *attempt)
+{
+  if (attempt->tail.header != NULL)
+    tail_file_close(&attempt->tail);
+  store_close(attempt->store);
+  free(attempt->environment);
+  run_recipe_release(&attempt->recipe);
+  run_lock_release(&attempt->lock);
+}
+
+static void drain_reported(const struct failure *failure, void *context)
+{
+  const struct run_attempt *attempt = context;
+
+  if (failure != NULL)
+    run_say(attempt, SAY_ERROR, "run %s: %s; nothing is lost: the program waits when the tail is full, "
+            "and goes on when it works again", attempt->place.id, failure->text);
+  else
+    run_say(attempt, SAY_ERROR, "run %s: the journal can be stored again", attempt->place.id);
+}
+
+int run_attempt_run(struct run_attempt *attempt, bool drained, struct run_end *ret_end,
+                    int *ret_status, struct failure *failure)
+{
+  struct run_inherited_state inherited;
+  struct run_spawn spawn = {
+    .recipe = &attempt->recipe, .open_before = &attempt->open_before,
+    .descriptors = &attempt->descriptors, .inherited = &inherited,
+    .lock_fd = attempt->lock.tree_fd, .lock_number = attempt->lock_number,
+  };
+  struct drain *drain = NULL;
+  struct failure drain_failure;
+  char tail_path[PATH_MAX];
+  pid_t pid;
+  int error, drain_error = 0;
+
+  run_place_path(&attempt->place, "tail", tail_path);
+  error = run_environment_make(&attempt->recipe, tail_path, &attempt->environment, failure);
+  if (error < 0)
+    return error;
+  spawn.environment = attempt->environment;
+  run_supervise(&inherited);
+  if (drained)
+    error = drain_start(&attempt->tail, attempt->store, drain_reported, attempt, &drain, failure);
+  if (error < 0)
+    return error;
+  error = run_spawn(&spawn, &pid, ret_status, failure);
+  if (error == 0) {
+    attempt->spawned = true;
+    error = run_wait(pid, ret_end, failure);
+    if (error < 0) { /* it must not go on unwatched */
+      kill(pid, SIGKILL);
+      waitpid(pid, NULL, 0);
+    }
+  }
+  if (drain != NULL)
+    drain_error = drain_stop(drain, &drain_failure);
+  if (error == 0 && drain_error < 0) {
+    *ret_status = RUN_EXIT_FAILED;
+    return failure_set(failure, drain_error, "run %s has ended, and the newest part of its journal "
+                       "cannot be stored: %.800s; it is kept; put that right, and run the same "
+                       "command again", attempt->place.id, drain_failure.text);
+  }
+  return error;
+}
+
+static bool same_command(char *const *given, char *const *recorded)
+{
+  /* A text without #! is recorded as what execvp makes of it. */
+  if (strcmp(recorded[0], "/bin/sh") == 0 && strcmp(given[0], "/bin/sh") != 0 && recorded[1] != NULL) {
+    given++;
+    recorded += 2;
+  }
+  for (; *given != NULL && *recorded != NULL; given++, recorded++)
+    if (strcmp(*given, *recorded) != 0)
+      return false;
+  return *given == NULL && *recorded == NULL;
+}
+
+static int check_command(struct run_attempt *attempt, struct failure *failure)
+{
+  char **recorded;
+  int error;
+
+  if (attempt->options->argv == NULL || attempt->options->id == NULL)
+    return 0;
+  error = store_strings(attempt->store, "argument", &recorded, failure);
+  if (error < 0)
+    return error;
+  if (recorded[0] != NULL && !same_command(attempt->options->argv, recorded))
+    error = failure_set(failure, -EINVAL, "run %s was begun with another command (%.200s ...): it "
+                        "cannot go on with this one; give another --id, or `perdure rm %s` first",
+                        attempt->place.id, recorded[0], attempt->place.id);
+  free(recorded);
+  return error;
+}
+
+enum begin { BEGIN_NEW, BEGIN_AGAIN, BEGIN_NOTHING };
+
+/* What is to be done about what lies in the run's directory. */
+static int look_at_run(struct run_attempt *attempt, enum begin *ret_begin, int *ret_status,
+                       struct failure *failure)
+{
+  enum run_state state;
+  char path[PATH_MAX];
+  int64_t status;
+  int error;
+
+  *ret_begin = BEGIN_NEW;
+  run_place_path(&attempt->place, "run.db", path);
+  if (access(path, F_OK) < 0 && errno == ENOENT)
+    return 0;
+  error = store_open(path, false, &attempt->store, failure);
+  if (error == 0)
+    error = run_get_state(attempt->store, &state, failure);
+  if (error == -ENOENT && attempt->store != NULL && attempt->options->argv != NULL)
+    return 0; /* made, and died before the program was started */
+  if (error == 0)
+    error = check_command(attempt, failure);
+  if (error < 0)
+    return error;
+  *ret_begin = BEGIN_AGAIN;
+  if (state != RUN_STATE_FINISHED)
+    return 0;
+  if (attempt->options->id == NULL) {
+    *ret_begin = BEGIN_NEW;
+    return 0;
+  }
+  error = store_meta_number(attempt->store, "exit_status", &status, failure);
+  if (error == 0)
+    error = run_place_tidy(&attempt->place, failure);
+  if (error < 0)
+    return error;
+  *ret_begin = BEGIN_NOTHING;
+  *ret_status = (int)status;
+  run_say(attempt, SAY_NOTICE, "run %s has finished with status %d already; nothing is run",
+          attempt->place.id, (int)status);
+  return 0;
+}
+
+static int begin_and_run(struct run_attempt *attempt, int *ret_status, struct failure *failure)
+{
+  struct run_end end;
+  enum begin begin;
+  bool over = false;
+  int error = look_at_run(attempt, &begin, ret_status, failure);
+
+  if (error < 0 || begin == BEGIN_NOTHING)
+    return error;
+  if (begin == BEGIN_NEW) {
+    store_close(attempt->store);
+    attempt->store = NULL;
+    error = run_prepare(attempt, ret_status, failure);
+  } else {
+    error = run_resume(attempt, &over, ret_status, failure);
+  }
+  if (error < 0 || over)
+    return error;
+  error = run_attempt_run(attempt, true, &end, ret_status, failure);
+  if (error == 0) {
+    *ret_status = RUN_EXIT_FAILED;
+    return run_conclude(attempt, &end, ret_status, failure);
+  }
+  if (begin == BEGIN_NEW && !attempt->spawned) { /* nothing has begun */
+    struct failure ignored;
+
+    store_close(attempt->store);
+    attempt->store = NULL;
+    run_place_clear(&attempt->place, &ignored);
+  }
+  return error;
+}
+
+int run_start(const struct run_options *options, int *ret_status, struct failure *failure)
+{
+  struct run_attempt *attempt = malloc(sizeof *attempt);
+  int error;
+
+  *ret_status = RUN_EXIT_FAILED;
+  if (attempt == NULL)
+    return failure_set(failure, -ENOMEM, "cannot start: out of memory; free some");
+  error = run_attempt_open(attempt, options, failure);
+  if (error == 0)
+    error = begin_and_run(attempt, ret_status, failure);
+  if (attempt->lock.owner_fd >= 0)
+    run_place_forget_empty(&attempt->place);
+  run_attempt_release(attempt);
+  free(attempt);
+  return error;
+}

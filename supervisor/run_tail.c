@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A new attempt's tail.
+ *
+ * ATTEMPT drops all intents that were open before it, but for those whose RESULT follows. So the two
+ * must come to be together: the tail is made under another name, holds both, is put on disk, and then
+ * takes the old one's place by rename. The old one lies in the store by then. */
+#include "supervisor/run_attempt.h"
+
+#include "journal/call_table.h"
+#include "supervisor/boot_id.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static uint64_t realtime_ns(void)
+{
+  struct timespec now;
+
+  clock_gettime(CLOCK_REALTIME_COARSE, &now);
+  return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static void fill_header(const struct run_attempt *attempt, const struct run_beginning *beginning,
+                        struct tail_header *header)
+{
+  header->mode = beginning->mode;
+  header->sync = attempt->sync;
+  header->attempt = attempt->number;
+  header->supervisor_pid = getpid();
+  header->crash_at = attempt->options->crash_at;
+  header->feed_size = beginning->feed_size;
+  header->lock_fd = attempt->lock_number;
+  header->pid_seen = beginning->pid_seen;
+  strcpy(header->run_directory, attempt->place.directory);
+  strcpy(header->cache_directory, attempt->place.cache);
+  boot_id_read(header->boot_id); /* zeros where it is not known */
+  atomic_store(&header->cursor, beginning->feed_cursor);
+  atomic_store(&header->stream_next, beginning->stream_next);
+  atomic_store(&header->noted, beginning->noted);
+}
+
+static void append_beginning(struct tail_file *tail, const struct run_attempt *attempt,
+                             const struct run_beginning *beginning)
+{
+  struct tail_draft draft = {
+    .call = CALL_ID_JOURNAL, .kind = JOURNAL_ATTEMPT, .result = attempt->number,
+    .time_ns = realtime_ns(),
+  };
+
+  tail_file_append(tail, &draft);
+  for (size_t i = 0; i < beginning->verdict_count; i++) {
+    const struct verdict *verdict = &beginning->verdicts[i];
+
+    if (verdict->kind != VERDICT_HAPPENED)
+      continue;
+    draft = (struct tail_draft){
+      .stream = verdict->stream, .call = verdict->call, .kind = JOURNAL_RESULT,
+      .flags = JOURNAL_FLAG_RESOLVED, .result = verdict->result, .time_ns = realtime_ns(),
+    };
+    tail_file_append(tail, &draft);
+  }
+}
+
+int run_tail_make(struct run_attempt *attempt, const struct run_beginning *beginning,
+                  struct failure *failure)
+{
+  char path[PATH_MAX], made[PATH_MAX];
+  struct tail_file tail;
+  int error;
+
+  run_place_path(&attempt->place, "tail", path);
+  run_place_path(&attempt->place, "tail.next", made);
+  error = tail_file_create(made, TAIL_RING_SIZE_DEFAULT, beginning->base, &tail, failure);
+  if (error < 0)
+    return error;
+  fill_header(attempt, beginning, tail.header);
+  error = run_outer_decide(tail.header, &attempt->descriptors, attempt->output, beginning->summary,
+                           beginning->before, failure);
+  if (error == 0 && beginning->mode != TAIL_MODE_VERIFY)
+    append_beginning(&tail, attempt, beginning);
+  if (error == 0 && attempt->sync != TAIL_SYNC_NONE && fdatasync(tail.fd) < 0)
+    error = failure_set(failure, -errno, "cannot write %s to disk: %s; look at that disk", made,
+                        strerror(errno));
+  if (error == 0 && rename(made, path) < 0)
+    error = failure_set(failure, -errno, "cannot rename %s: %s; look at that directory's permissions",
+                        made, strerror(errno));
+  if (error < 0) {
+    tail_file_close(&tail);
+    unlink(made);
+    return error;
+  }
+  attempt->tail = tail;
+  return 0;
+}

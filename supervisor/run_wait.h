@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PERDURE_SUPERVISOR_RUN_WAIT_H
+#define PERDURE_SUPERVISOR_RUN_WAIT_H
+
+#include "supervisor/store.h"
+
+#include <sys/types.h>
+
+struct run_end {
+  bool killed;
+  int status; /* exit status, or the signal that killed it */
+};
+
+/* Waits until `pid` ends, with the signals that run_supervise() has blocked: passes on those that
+ * were sent to the supervisor alone, stops and goes on with the program, reaps what the subreaper
+ * inherits. The terminal's own signals reach the program without us. */
+int run_wait(pid_t pid, struct run_end *ret_end, struct failure *failure);
+
+#endif

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# Verbs for tests of the command. PERDURE_BUILD names the build folder (meson sets it).
+
+bats_load_library bats-support
+bats_load_library bats-assert
+bats_load_library bats-file
+
+# Each test has its own directory for runs and its own working directory.
+set_up_place() {
+  local build
+  build=$(realpath "${PERDURE_BUILD:-$BATS_TEST_DIRNAME/../../build}")
+  # Descriptor 3 is bats' own: a program must not inherit it.
+  PERDURE="$BATS_TEST_TMPDIR/perdure-without-3"
+  printf '#!/bin/bash\nexec "%s/perdure" "$@" 3>&-\n' "$build" > "$PERDURE"
+  chmod +x "$PERDURE"
+  export PERDURE_DIR="$BATS_TEST_TMPDIR/perdure"
+  unset PERDURE_CRASH_AT PERDURE_SHIM PERDURE_RUN
+  mkdir "$BATS_TEST_TMPDIR/work"
+  cd "$BATS_TEST_TMPDIR/work" || return 1
+}
+
+perdure() {
+  "$PERDURE" "$@"
+}
+
+# run_durable ARG...: `perdure run ARG...`; $status, $output (stdout) and $stderr.
+run_durable() {
+  run --separate-stderr "$PERDURE" run "$@"
+}
+
+# Kills the whole tree at kill point N of the attempt.
+crash_at() {
+  local point=$1
+  shift
+  PERDURE_CRASH_AT=$point run --separate-stderr "$PERDURE" run "$@"
+  assert_equal "$status" 137
+}
+
+# start_waiting_run ID: starts a run in the background whose program says "up" and then waits for the end
+# of the FIFO `go`. Returns once it is up. $supervisor is the pid; $program the program's.
+start_waiting_run() {
+  mkfifo up go
+  # shellcheck disable=SC2016  # the inner shell's
+  "$PERDURE" run --id "$1" -- /bin/sh -c 'echo $$ > up; read line < go; exit 7' &
+  supervisor=$!
+  read -t 10 -r program <> up
+}
+
+# Lets the program of start_waiting_run end.
+let_go() {
+  echo > go
+}
+
+# Waits for the background supervisor; $status.
+await_supervisor() {
+  status=0
+  wait "$supervisor" || status=$?
+}
+
+# Waits until process PID is gone, or fails after 10 s. An event, not a poll: tail waits on the pid.
+await_death() {
+  timeout 10 tail --pid="$1" -f /dev/null
+}
+
+# The only line on stderr that perdure may say when it fails: what: why; what to do.
+assert_clear_line() {
+  # shellcheck disable=SC2154  # bats sets it
+  assert_regex "$stderr" '^perdure: .+: .+; .+$'
+  assert_equal "$(wc -l <<< "$stderr")" 1
+}

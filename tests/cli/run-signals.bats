@@ -1,0 +1,109 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# The program keeps its signals and its job control.
+
+bats_require_minimum_version 1.5.0
+
+setup() {
+  load domain.bash
+  set_up_place
+}
+
+# start_trapping_run: a program that writes the names of the signals that it gets, and ends at TERM.
+start_trapping_run() {
+  mkfifo up
+  cat > trapping.py <<'SCRIPT'
+import os, signal, sys
+names = [signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH, signal.SIGTERM]
+signal.pthread_sigmask(signal.SIG_BLOCK, names)
+with open("up", "w") as up:
+    up.write(f"{os.getpid()}\n")
+while True:
+    got = signal.sigwait(names)
+    with open("up", "w") as up:
+        up.write(f"{got.name}\n")
+    if got == signal.SIGTERM:
+        sys.exit(9)
+SCRIPT
+  "$PERDURE" run -q --id job -- /usr/bin/python3 trapping.py &
+  supervisor=$!
+  read -t 10 -r program <> up
+}
+
+@test "signals that are sent to perdure reach the program, which decides" {
+  start_trapping_run
+  for name in HUP USR1 USR2 WINCH TERM; do
+    kill -s "$name" "$supervisor"
+    read -t 10 -r got <> up
+    assert_equal "$got" "SIG$name"
+  done
+  await_supervisor
+  assert_equal "$status" 9
+}
+
+# A pseudo-terminal with perdure in the foreground; types, and says what came.
+on_terminal() {
+  cat > terminal.py <<'SCRIPT'
+import os, pty, signal, sys, termios
+pid, master = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[1], sys.argv[1:])
+def until(text):
+    seen = b""
+    while text not in seen:
+        seen += os.read(master, 1024)
+    return seen
+exec(open("script.py").read())
+_, status = os.waitpid(pid, 0)
+print("exit", os.waitstatus_to_exitcode(status))
+SCRIPT
+  timeout 20 python3 terminal.py "$@"
+}
+
+@test "Ctrl-C reaches the program once, and perdure waits for what it does" {
+  cat > job.py <<'SCRIPT'
+import signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+print("ready", flush=True)
+signal.sigwait([signal.SIGINT])
+again = signal.sigtimedwait([signal.SIGINT], 0.2)
+print("twice" if again else "once", flush=True)
+sys.exit(4)
+SCRIPT
+  cat > script.py <<'SCRIPT'
+until(b"ready")
+os.write(master, b"\x03")
+print("once" if b"once" in until(b"ce\r\n") else "twice")
+SCRIPT
+  run on_terminal "$PERDURE" run -q -- /usr/bin/python3 job.py
+  assert_line once
+  assert_line "exit 4"
+}
+
+@test "a program that is stopped stops perdure, and SIGCONT to perdure goes on with both" {
+  mkfifo up go
+  cat > parent.py <<'SCRIPT'
+import os, signal, sys
+pid = os.spawnv(os.P_NOWAIT, sys.argv[1], sys.argv[1:])
+with open("up") as up:
+    program = int(up.readline())
+os.kill(program, signal.SIGSTOP)
+_, status = os.waitpid(pid, os.WUNTRACED)
+print("stopped", os.WIFSTOPPED(status))
+os.kill(pid, signal.SIGCONT)
+with open("go", "w") as go:
+    go.write("on\n")
+_, status = os.waitpid(pid, 0)
+print("exit", os.waitstatus_to_exitcode(status))
+SCRIPT
+  # shellcheck disable=SC2016  # the inner shell's
+  run timeout 20 python3 parent.py "$PERDURE" run -q --id job -- /bin/sh -c 'echo $$ > up; read line < go; exit 5'
+  assert_line "stopped True"
+  assert_line "exit 5"
+}
+
+@test "an orphan that comes to perdure is reaped, and does not end the run" {
+  run_durable -q -- /bin/sh -c '(true & ) ; (true &) ; echo done'
+  assert_equal "$status" 0
+  assert_output done
+}

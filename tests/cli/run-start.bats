@@ -1,0 +1,154 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+
+bats_require_minimum_version 1.5.0
+
+setup() {
+  load domain.bash
+  set_up_place
+}
+
+@test "a program that is not found is 127, one that cannot be executed 126, and neither leaves a run" {
+  touch text
+  mkdir directory
+  for program in no-such-program ./no-such-program ./text/below ""; do
+    run --separate-stderr -127 perdure run -- "$program"
+    assert_clear_line
+  done
+  for program in ./text ./directory; do
+    run_durable -- "$program"
+    assert_equal "$status" 126
+    assert_clear_line
+  done
+  assert_equal "$(ls "$PERDURE_DIR/runs")" ""
+}
+
+@test "a program that cannot be preloaded is refused before it has done anything" {
+  run_durable -- /sbin/ldconfig --version
+  assert_equal "$status" 125
+  assert_clear_line
+  assert_equal "$output" ""
+  assert_equal "$(ls "$PERDURE_DIR/runs")" ""
+}
+
+@test "without its shim nothing is run" {
+  PERDURE_SHIM=/no/shim run_durable -- touch x
+  assert_equal "$status" 125
+  assert_clear_line
+  assert_not_exist x
+}
+
+@test "a script without #! is run by sh, as execvp does" {
+  echo 'echo "$0 $1"' > script
+  chmod +x script
+  run_durable -- ./script word
+  assert_equal "$status" 0
+  assert_output "./script word"
+}
+
+@test "the program is searched in PATH" {
+  mkdir bin
+  printf '#!/bin/sh\necho mine\n' > bin/mine
+  chmod +x bin/mine
+  PATH="$PWD/bin:$PATH" run_durable -- mine
+  assert_output mine
+}
+
+@test "the exit status is the program's, and 128+n when signal n killed it" {
+  run_durable -- /bin/sh -c 'exit 42'
+  assert_equal "$status" 42
+  # shellcheck disable=SC2016  # the inner shell's
+  run_durable -q --id killed -- /bin/sh -c 'kill -9 $$'
+  assert_equal "$status" 137
+  run -0 perdure status killed
+  assert_line --regexp '^state: +unfinished$'
+}
+
+@test "the program gets its arguments, environment, directory, umask, limits and descriptors as without perdure" {
+  cat > look <<'SCRIPT'
+#!/bin/bash
+printf '%s|' "$@"
+echo
+pwd
+umask
+ulimit -a
+env | sort | grep -v '^_='
+ls /proc/self/fd | wc -l
+trap
+SCRIPT
+  chmod +x look
+  umask 027
+  ulimit -Sn 300
+  export ODD=$'two\nlines' EMPTY=
+  bare=$(./look 'a b' '' $'c\nd' 5< /dev/null)
+  durable=$("$PERDURE" run -- ./look 'a b' '' $'c\nd' 5< /dev/null)
+  assert_equal "$durable" "$bare"
+}
+
+@test "a signal that is ignored stays ignored for the program, and none is blocked" {
+  cat > ignoring.py <<'SCRIPT'
+import os, signal, sys
+for ignored in sys.argv[1].split(","):
+    if ignored:
+        signal.signal(getattr(signal, ignored), signal.SIG_IGN)
+for default in (signal.SIGPIPE, signal.SIGXFSZ):
+    if default.name not in sys.argv[1]:
+        signal.signal(default, signal.SIG_DFL)
+os.execv(sys.argv[2], sys.argv[2:])
+SCRIPT
+  for names in "" SIGHUP,SIGPIPE,SIGCHLD,SIGUSR1; do
+    bare=$(python3 ignoring.py "$names" /bin/grep -E 'Sig(Ign|Blk)' /proc/self/status)
+    durable=$(python3 ignoring.py "$names" "$PERDURE" run -- /bin/grep -E 'Sig(Ign|Blk)' /proc/self/status)
+    assert_equal "$durable" "$bare"
+  done
+}
+
+@test "a preload of the user's stays, behind the shim" {
+  LD_PRELOAD=libm.so.6 run_durable -- grep -E '(shim|libm)[^/]*$' /proc/self/maps
+  assert_equal "$status" 0
+  assert_output --partial libperdure-shim.so
+  assert_output --partial libm.so.6
+}
+
+@test "without --id the name comes from command, arguments and directory, and a finished run starts anew" {
+  run_durable -- /bin/sh -c 'echo once >> out'
+  run_durable -- /bin/sh -c 'echo once >> out'
+  assert_equal "$(wc -l < out)" 2
+  assert_equal "$(perdure ls | wc -l)" 2
+  run_durable -- /bin/sh -c 'echo twice >> out'
+  assert_equal "$(perdure ls | wc -l)" 3
+  mkdir below
+  cd below
+  run_durable -- /bin/sh -c 'echo once >> out'
+  assert_equal "$(perdure ls | wc -l)" 4
+  assert_equal "$(perdure ls --json | python3 -c '
+import json, re, sys
+runs = json.load(sys.stdin)
+print(all(re.fullmatch("sh-[0-9a-f]{8}", run["id"]) for run in runs), {run["state"] for run in runs})')" \
+    "True {'finished'}"
+}
+
+@test "with --id a finished run is not run again: its status is given, and that is said" {
+  run_durable --id job -- /bin/sh -c 'echo once >> out; exit 3'
+  assert_equal "$status" 3
+  assert_equal "$stderr" ""
+  run_durable --id job -- /bin/sh -c 'echo once >> out; exit 3'
+  assert_equal "$status" 3
+  assert_regex "$stderr" 'job has finished with status 3'
+  assert_equal "$(wc -l < out)" 1
+  run --separate-stderr -3 perdure resume -q job
+  assert_equal "$stderr" ""
+  assert_equal "$(wc -l < out)" 1
+}
+
+@test "an id is one command's: another one is refused" {
+  run_durable --id job -- true one
+  run_durable --id job -- true two
+  assert_equal "$status" 125
+  assert_clear_line
+}
+
+@test "what perdure has kept of a finished run is its store alone" {
+  run_durable --id job -- true
+  assert_equal "$(ls "$PERDURE_DIR/runs/job" | sort | xargs)" "lock owner run.db"
+}
