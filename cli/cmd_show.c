@@ -74,7 +74,7 @@ static int show(const struct journal_entry *entry, uint64_t seq, bool json)
 {
   static char line[LINE_SIZE];
 
-  if ((json ? format_entry_json : format_entry)(entry, seq, line, sizeof line) < 0)
+  if ((json ? format_entry_json : format_entry)(entry, seq, line, sizeof line) >= sizeof line)
     return command_fail("cannot print entry %" PRIu64 ": it is larger than a line may be; ask `perdure "
                         "sql`", seq);
   puts(line);

@@ -114,6 +114,7 @@ bool command_run_options(const struct command_line *line, const char *shim,
     .id = line->value[OPTION_ID], .directory = line->value[OPTION_DIR], .shim = shim,
     .sync = sync != NULL ? run_sync_named(sync) : -1,
     .output = output != NULL ? run_output_named(output) : -1,
+    .not_idempotent = line->given[OPTION_NOT_IDEMPOTENT],
     .say = say, .context = &voice,
   };
 

@@ -28,6 +28,7 @@ struct run_attempt {
   uint32_t noted_before; /* TAIL_NOTED_* that were said in earlier attempts */
   unsigned sync;
   enum run_output output;
+  bool idempotent;    /* a remote change of unknown outcome is made again */
 };
 
 void run_say(const struct run_attempt *attempt, enum run_loudness loudness, const char *format, ...)

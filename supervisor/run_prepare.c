@@ -49,6 +49,8 @@ static int write_store(struct run_attempt *attempt, struct failure *failure)
   if (error == 0)
     error = store_meta_set_text(store, "output", run_output_name(attempt->output), failure);
   if (error == 0)
+    error = store_meta_set_number(store, "idempotent", attempt->idempotent, failure);
+  if (error == 0)
     error = run_outer_remember(store, &attempt->descriptors, attempt->tail.header, failure);
   if (error == 0)
     error = store_attempt_begin(store, attempt->number, attempt->first_seq, failure);
@@ -95,6 +97,7 @@ int run_prepare(struct run_attempt *attempt, int *ret_status, struct failure *fa
   attempt->first_seq = 1;
   attempt->sync = options->sync >= 0 ? (unsigned)options->sync : TAIL_SYNC_REMOTE;
   attempt->output = options->output >= 0 ? (enum run_output)options->output : RUN_OUTPUT_AUTO;
+  attempt->idempotent = !options->not_idempotent;
   attempt->descriptors = attempt->open_before;
   error = run_check_program(attempt, ret_status, failure);
   if (error < 0)

@@ -190,6 +190,8 @@ static int begin_again(struct run_attempt *attempt, struct analysis *analysis,
   }
   attempt->lock_number = run_spawn_lock_number(&attempt->recipe.limits, &attempt->descriptors);
   error = run_tail_make(attempt, beginning, failure);
+  if (error == 0 && beginning->mode == TAIL_MODE_REPLAY)
+    run_outer_place_output(&attempt->descriptors, attempt->tail.header, summary);
   if (error == 0)
     error = write_store(attempt, failure);
   if (error == 0)
@@ -222,7 +224,7 @@ static int recover(struct run_attempt *attempt, struct run_beginning *beginning,
   if (error < 0)
     return error;
   analysis_summary(analysis, &summary);
-  if (summary.exited) {
+  if (summary.exited && !run_outer_output_missing(&attempt->open_before, attempt->output, &summary, before)) {
     *ret_over = true;
     *ret_status = summary.exit_status;
     error = run_finish(attempt, summary.exit_status, failure);
@@ -236,7 +238,9 @@ static int recover(struct run_attempt *attempt, struct run_beginning *beginning,
   if (error == 0)
     error = recover_look(analysis, &world_real, &verdicts, &count, failure);
   for (size_t i = 0; error == 0 && !*ret_over && i < count; i++)
-    if (verdicts[i].kind == VERDICT_UNKNOWN) {
+    if (verdicts[i].kind == VERDICT_UNKNOWN && attempt->idempotent) {
+      verdicts[i].kind = VERDICT_REPEAT;
+    } else if (verdicts[i].kind == VERDICT_UNKNOWN) {
       *ret_over = true;
       error = stop_unknown(attempt, &verdicts[i], ret_status, failure);
     }
@@ -265,7 +269,10 @@ static int load_settings(struct run_attempt *attempt, struct failure *failure)
                     : run_output_named(output) >= 0 ? (enum run_output)run_output_named(output)
                                                      : RUN_OUTPUT_AUTO;
   free(output);
-  return 0;
+  int64_t idempotent = 1;
+  error = store_meta_number(attempt->store, "idempotent", &idempotent, failure);
+  attempt->idempotent = idempotent && !options->not_idempotent;
+  return error == -ENOENT ? 0 : error;
 }
 
 static int load_recipe(struct run_attempt *attempt, struct failure *failure)
@@ -290,7 +297,7 @@ static int load_recipe(struct run_attempt *attempt, struct failure *failure)
 int run_resume(struct run_attempt *attempt, bool *ret_over, int *ret_status, struct failure *failure)
 {
   struct run_beginning beginning = {0};
-  struct run_outer_before before;
+  struct run_outer_before before = {0};
   enum run_state state;
   unsigned ended;
   int error = run_get_state(attempt->store, &state, failure);
