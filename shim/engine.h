@@ -112,9 +112,11 @@ const struct feed_file *feed_find_file(uint64_t device, uint64_t inode, uint64_t
 
 /* Ends the process: replay came to another call than the journal has. entry: what was recorded, or
  * NULL at the end of the feed. */
-_Noreturn void engine_diverged(const struct call *call, const struct journal_entry *entry);
+void engine_diverged(const struct call *call, const struct journal_entry *entry)
+    __attribute__((noreturn));
 /* Ends the process: perdure cannot go on. words and detail make up the sentence. */
-_Noreturn void engine_failed(unsigned code, const char *words, const char *detail, int64_t error);
+void engine_failed(unsigned code, const char *words, const char *detail, int64_t error)
+    __attribute__((noreturn));
 
 /* Replaces what replay put in place of files by the real ones. Called once, by the last replayer. */
 void engine_go_live(void);

@@ -117,7 +117,7 @@ static const struct journal_entry *opening_entry(const struct journal_entry *out
   return intent;
 }
 
-_Noreturn static void cannot_reopen(const char *path, int64_t error)
+__attribute__((noreturn)) static void cannot_reopen(const char *path, int64_t error)
 {
   engine_failed(TAIL_REPORT_INPUT, "a file that the run has open is missing or is another file now: ",
                 path, error);

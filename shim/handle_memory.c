@@ -96,7 +96,7 @@ static int64_t map_live(struct call *call, struct descriptor *descriptor)
 
 /* ---- replay ---- */
 
-_Noreturn static void mapped_changed(const char *path)
+__attribute__((noreturn)) static void mapped_changed(const char *path)
 {
   engine_failed(TAIL_REPORT_INPUT,
                 *path ? "a file that the run mapped is missing, or was changed by somebody else: "

@@ -153,7 +153,7 @@ static const char *path_of_reference(const struct journal_reference *reference)
   return file && file->path ? feed_at(file->path) : "";
 }
 
-_Noreturn static void input_changed(const struct journal_reference *reference)
+__attribute__((noreturn)) static void input_changed(const struct journal_reference *reference)
 {
   const char *path = path_of_reference(reference);
   engine_failed(TAIL_REPORT_INPUT,

@@ -20,7 +20,7 @@
 
 #define SHIM_NAME "libperdure-shim.so"
 
-_Noreturn static void quit(const char *words, const char *detail)
+__attribute__((noreturn)) static void quit(const char *words, const char *detail)
 {
   char line[PATH_ROOM + 512];
   size_t used = path_put_text(line, 0, "perdure: ");
@@ -64,7 +64,7 @@ static bool try_command(char *path, const char *directory, const char *relative,
 }
 
 /* Runs the program again, as `perdure run -- PROGRAM ARG...`. */
-_Noreturn static void run_supervised(int argc, char **argv, char **environment)
+__attribute__((noreturn)) static void run_supervised(int argc, char **argv, char **environment)
 {
   char path[2 * PATH_ROOM], program[PATH_ROOM], directory[PATH_ROOM];
   int64_t place = raw_syscall6(SYS_mmap, 0, ((uint64_t)argc + 8) * sizeof(char *), PROT_READ | PROT_WRITE,
