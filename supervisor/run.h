@@ -81,6 +81,10 @@ int run_start(const struct run_options *options, int *ret_status, struct failure
  * directory and id of the options. -EBUSY: the run is live; -EINVAL: it has not finished. */
 int run_verify_replay(const struct run_options *options, bool *ret_same, struct failure *failure);
 
+/* Appends what to do to a failure that does not say it yet. */
+void run_advise(struct failure *failure, const char *advice);
+#define RUN_ADVICE_STORE "restore it from a copy, or give the run up with `perdure rm`"
+
 /* Removes a run and everything of it; ends what is left of its processes unless it has finished.
  * -EBUSY: its supervisor lives. A crash inside: the store goes first, so that what is left counts as
  * a run that never began. */

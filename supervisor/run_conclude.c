@@ -123,9 +123,10 @@ static int first_stream(struct run_attempt *attempt, uint32_t *ret_stream, struc
 static void say_notes(const struct run_attempt *attempt, uint32_t noted)
 {
   static const struct { uint32_t bit; const char *text; } notes[] = {
-    {TAIL_NOTED_CHILD, "child processes run unjournaled: after a crash they run again"},
-    {TAIL_NOTED_SHARED_MAPPING, "a file is mapped shared and writable: what the program changes "
-                                "through the mapping is not journaled"},
+    {TAIL_NOTED_CHILD, "child processes run unjournaled: a child that was under way at a "
+                      "crash is not continued"},
+    {TAIL_NOTED_SHARED_MAPPING, "a file is mapped shared and writable: what other processes change "
+                                "in it is not journaled"},
   };
 
   for (size_t i = 0; i < sizeof notes / sizeof *notes; i++)

@@ -19,11 +19,7 @@ int run_check_program(struct run_attempt *attempt, int *ret_status, struct failu
   enum program_kind kind = boundary_check_program(attempt->recipe.program, failure);
 
   if (kind != PROGRAM_OK) {
-    size_t length = strlen(failure->text);
-
-    if (strchr(failure->text, ';') == NULL)
-      snprintf(failure->text + length, sizeof failure->text - length,
-               "; run it without perdure, or run another program");
+    run_advise(failure, "run it without perdure, or run another program");
     *ret_status = kind == PROGRAM_NOT_FOUND        ? RUN_EXIT_NOT_FOUND
                   : kind == PROGRAM_NOT_EXECUTABLE ? RUN_EXIT_NOT_EXECUTABLE
                                                    : RUN_EXIT_FAILED;

@@ -142,11 +142,17 @@ static int publish(struct run_attempt *attempt, struct analysis *analysis,
 
 static int write_store(struct run_attempt *attempt, struct failure *failure)
 {
+  enum run_state state;
   int error = store_begin(attempt->store, failure);
 
   if (error < 0)
     return error;
-  error = run_outer_remember(attempt->store, &attempt->descriptors, attempt->tail.header, failure);
+  error = run_get_state(attempt->store, &state, failure);
+  /* Its supervisor did not live to say how it ended. */
+  if (error == 0 && state == RUN_STATE_RUNNING)
+    error = store_attempt_end(attempt->store, attempt->number - 1, "lost", 0, failure);
+  if (error == 0)
+    error = run_outer_remember(attempt->store, &attempt->descriptors, attempt->tail.header, failure);
   if (error == 0)
     error = store_meta_set_text(attempt->store, "output", run_output_name(attempt->output), failure);
   if (error == 0)
@@ -201,13 +207,16 @@ static int begin_again(struct run_attempt *attempt, struct analysis *analysis,
 
 static int go_back_to_program(struct run_attempt *attempt, int *ret_status, struct failure *failure)
 {
+  int error;
+
   if (chdir(attempt->recipe.cwd) < 0)
     return failure_set(failure, -errno, "cannot go to the run's working directory %s: %s; put it back",
                        attempt->recipe.cwd, strerror(errno));
-  if (!run_recipe_program_same(&attempt->recipe, attempt->store))
+  error = run_check_program(attempt, ret_status, failure);
+  if (error == 0 && !run_recipe_program_same(&attempt->recipe, attempt->store))
     run_say(attempt, SAY_NOTICE, "%s has changed since run %s began; going on as long as it does the "
             "same", attempt->recipe.program, attempt->place.id);
-  return run_check_program(attempt, ret_status, failure);
+  return error;
 }
 
 /* Nobody of an earlier attempt lives, and the whole journal is in the store. */

@@ -171,8 +171,10 @@ static int look_at_run(struct run_attempt *attempt, enum begin *ret_begin, int *
     return 0; /* made, and died before the program was started */
   if (error == 0)
     error = check_command(attempt, failure);
-  if (error < 0)
+  if (error < 0) {
+    run_advise(failure, RUN_ADVICE_STORE);
     return error;
+  }
   *ret_begin = BEGIN_AGAIN;
   if (state != RUN_STATE_FINISHED)
     return 0;
