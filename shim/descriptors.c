@@ -51,6 +51,23 @@ static bool starts_with(const char *text, const char *prefix)
   return true;
 }
 
+/* What it stands for. A file that has lost its last name is rebuilt from the writes of the replay. */
+static void tell_placeholder(struct descriptor *descriptor, const struct journal_entry *entry)
+{
+  descriptor->kind = DESCRIPTOR_PLACEHOLDER;
+  descriptor->feed_offset = feed_offset(entry);
+  const struct journal_segment *segment = journal_find_segment(entry, SEGMENT_FILE, -1);
+  if (!segment)
+    return;
+  const struct journal_file *file = (const struct journal_file *)segment->data;
+  const struct feed_file *found = feed_find_file(file->device, file->inode, file->birth_ns);
+  descriptor->device = file->device;
+  descriptor->inode = file->inode;
+  descriptor->birth_ns = file->birth_ns;
+  if (found && found->flags & FEED_FILE_GHOST)
+    descriptor->flags |= DESCRIPTOR_GHOST;
+}
+
 /* A regular file without a name may be a memfd: the program's own, or a placeholder. */
 static void tell_nameless(int fd, struct descriptor *descriptor)
 {
@@ -66,9 +83,8 @@ static void tell_nameless(int fd, struct descriptor *descriptor)
   uint64_t offset = 0;
   for (name += sizeof PLACEHOLDER_NAME - 1; *name >= '0' && *name <= '9'; name++)
     offset = offset * 10 + (uint64_t)(*name - '0');
-  descriptor->feed_offset = offset;
   if (!engine_live())
-    descriptor->kind = DESCRIPTOR_PLACEHOLDER;
+    tell_placeholder(descriptor, feed_at(offset));
 }
 
 static void tell_anonymous(int fd, struct descriptor *descriptor)
@@ -204,11 +220,9 @@ int64_t placeholder_make(const struct journal_entry *entry, uint64_t open_flags)
   uint64_t status = open_flags & (O_APPEND | O_NONBLOCK);
   if (status)
     raw_syscall3(SYS_fcntl, (uint64_t)fd, F_SETFL, status);
-  if (fd < TABLE_SIZE)
-    table[fd] = (struct descriptor){
-        .kind = DESCRIPTOR_PLACEHOLDER,
-        .flags = open_flags & O_APPEND ? DESCRIPTOR_APPEND : 0,
-        .feed_offset = feed_offset(entry),
-    };
+  if (fd < TABLE_SIZE) {
+    table[fd] = (struct descriptor){.flags = open_flags & O_APPEND ? DESCRIPTOR_APPEND : 0};
+    tell_placeholder(&table[fd], entry);
+  }
   return fd;
 }

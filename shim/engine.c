@@ -5,7 +5,7 @@
  * not in the journal yet is an observation (made again), or a change whose intent is there. */
 #include "shim/engine.h"
 
-#include "shim/descriptors.h"
+#include "shim/number_lock.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -193,10 +193,13 @@ static int64_t run_in_both(struct call *call, bool compared)
       return result;
     }
   }
+  struct number_lock lock;
   crash_point();
+  number_lock_take(&lock);
   int64_t result = call_run(call);
   crash_point();
   record_complete(call, result);
+  number_lock_release(&lock);
   return result;
 }
 

@@ -70,6 +70,7 @@ extern __thread struct thread engine_thread;
 struct engine {
   struct tail tail;
   const struct feed_header *feed; /* NULL when the run began live */
+  bool threaded;                  /* there has been a second thread */
   bool unjournaled;               /* a forked child: its calls pass */
   bool tsc_trapped;
   int32_t pid_real;
@@ -98,8 +99,9 @@ void replay_advance(const struct journal_entry *entry);
 const struct journal_entry *replay_peek(const struct journal_entry *entry);
 /* Copies recorded outputs to the program's memory and gives the recorded result. */
 int64_t replay_deliver(struct call *call, const struct journal_entry *entry);
-/* INTENT then RESULT: the recorded outcome in *ret_result and true; false: live now. *ret_intent and
- * *ret_outcome (may be NULL) point into the feed. */
+/* INTENT then RESULT: the recorded outcome in *ret_result and true; false: live now. *ret_intent (may be
+ * NULL) points into the feed. Where ret_outcome is not NULL, it is still this stream's turn: the caller
+ * does what follows from the change and then replay_advance(*ret_outcome). */
 bool replay_change(struct call *call, int64_t *ret_result, const struct journal_entry **ret_intent,
                    const struct journal_entry **ret_outcome);
 /* Waits until all streams have replayed, and goes live; more of this stream is a divergence. */

@@ -170,9 +170,11 @@ int64_t handle_size(struct call *call)
   bool by_path = call->id == SYS_truncate;
   if (!by_path && descriptor_get((int)call->args[0])->kind == DESCRIPTOR_MEMFD)
     return local(call);
+  const struct journal_entry *outcome;
   int64_t result;
-  if (!engine_live() && replay_change(call, &result, NULL, NULL)) {
+  if (!engine_live() && replay_change(call, &result, NULL, &outcome)) {
     follow_size(call, result);
+    replay_advance(outcome);
     return result;
   }
   char full[PATH_ROOM], link[32];

@@ -6,6 +6,7 @@
  * looks. Truncating and plain creating are repeated, with the same effect. */
 #include "shim/descriptors.h"
 #include "shim/keep.h"
+#include "shim/number_lock.h"
 #include "shim/paths.h"
 
 #include <errno.h>
@@ -48,22 +49,6 @@ static bool opened_device(const struct journal_entry *entry)
   return S_ISCHR(mode) || S_ISBLK(mode);
 }
 
-/* A file that has lost its last name is rebuilt from the writes of the replay. */
-static void mark_ghost(int fd, const struct journal_entry *entry)
-{
-  const struct journal_segment *segment = journal_find_segment(entry, SEGMENT_FILE, -1);
-  if (!segment)
-    return;
-  const struct journal_file *file = (const struct journal_file *)segment->data;
-  const struct feed_file *found = feed_find_file(file->device, file->inode, file->birth_ns);
-  struct descriptor *descriptor = descriptor_get(fd);
-  descriptor->device = file->device;
-  descriptor->inode = file->inode;
-  descriptor->birth_ns = file->birth_ns;
-  if (found && found->flags & FEED_FILE_GHOST)
-    descriptor->flags |= DESCRIPTOR_GHOST;
-}
-
 static void open_again(const struct call *call, const struct opening *opening,
                        const struct journal_entry *outcome)
 {
@@ -74,8 +59,8 @@ static void open_again(const struct call *call, const struct opening *opening,
   if (fd != outcome->result)
     engine_failed(TAIL_REPORT_FAILED, "a descriptor came back with another number than before: ",
                   opening->path, fd);
-  if (descriptor_get((int)fd)->kind == DESCRIPTOR_PLACEHOLDER)
-    mark_ghost((int)fd, outcome);
+  if (opened_device(outcome))
+    descriptor_forget((int)fd);
   replay_advance(outcome);
 }
 
@@ -145,6 +130,8 @@ static int64_t open_change(struct call *call, const struct opening *opening)
   struct draft draft;
   bool existed = look_before(&draft, call, opening, full, &file);
   record_intent(&draft, call);
+  struct number_lock lock;
+  number_lock_take(&lock);
   int64_t result = call_run(call);
   crash_point();
   draft_begin(&draft, call, JOURNAL_RESULT, result);
@@ -153,7 +140,15 @@ static int64_t open_change(struct call *call, const struct opening *opening)
     add_opened(&draft, (int)result, opening, !existed || opening->flags & O_TRUNC || !file.size, full,
                &file);
   draft_append(&draft);
+  number_lock_release(&lock);
   return result;
+}
+
+/* A named pipe waits for its other end, which may be a thread that wants the lock. */
+static bool may_block(const struct opening *opening)
+{
+  struct journal_file file;
+  return engine.threaded && file_look(opening->dirfd, opening->path, 0, &file) == 0 && S_ISFIFO(file.mode);
 }
 
 static int64_t open_observe(struct call *call, const struct opening *opening)
@@ -161,13 +156,19 @@ static int64_t open_observe(struct call *call, const struct opening *opening)
   char full[PATH_ROOM];
   struct journal_file file;
   struct draft draft;
+  struct number_lock lock;
+  bool waits = may_block(opening);
   crash_point();
+  if (!waits)
+    number_lock_take(&lock);
   int64_t result = call_run(call);
   crash_point();
   draft_begin(&draft, call, JOURNAL_COMPLETE, result);
   if (result >= 0)
     add_opened(&draft, (int)result, opening, false, full, &file);
   draft_append(&draft);
+  if (!waits)
+    number_lock_release(&lock);
   return result;
 }
 

@@ -85,6 +85,7 @@ int64_t handle_sigaction(struct call *call)
 static int64_t make_thread(struct call *call)
 {
   int64_t stream;
+  engine.threaded = true;
   call->shape = &call_shapes[SYS_clone];
   call->signature = hash_mix(SYS_clone, CLONE_THREAD) | 1;
   const struct journal_entry *entry =

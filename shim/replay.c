@@ -160,11 +160,12 @@ bool replay_change(struct call *call, int64_t *ret_result, const struct journal_
     engine_failed(TAIL_REPORT_FAILED, "the feed ends between a change and its outcome: ",
                   call_shape_name(call->id), 0);
   *ret_result = replay_deliver(call, outcome);
-  replay_advance(outcome);
   if (ret_intent)
     *ret_intent = intent;
   if (ret_outcome)
     *ret_outcome = outcome;
+  else
+    replay_advance(outcome);
   return true;
 }
 
