@@ -9,9 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#ifndef PERDURE_LIBDIR
-#error "the build says where the shim is installed, relative to the prefix"
-#endif
+/* PERDURE_LIBDIR: where the shim is installed, relative to the prefix; the build says it. */
 #define SHIM_NAME "libperdure-shim.so"
 
 static void say_line(const char *text)

@@ -4,7 +4,6 @@
  * One transaction writes the recipe, the state and the first attempt, after the tail is there. A
  * crash before its end leaves a store without a state: a run that never began, and is made anew. */
 #include "supervisor/run_attempt.h"
-#include "supervisor/run_spawn.h"
 
 #include "supervisor/boundary.h"
 
@@ -69,8 +68,10 @@ static int make_files(struct run_attempt *attempt, struct failure *failure)
     return error;
   run_place_path(&attempt->place, "run.db", path);
   error = store_create(path, attempt->sync, &attempt->store, failure);
-  if (error < 0)
+  if (error < 0) {
+    run_advise(failure, "free some space, or give another directory with --dir or PERDURE_DIR");
     return error;
+  }
   run_place_path(&attempt->place, "kept", path);
   if (mkdir(path, 0700) < 0)
     return failure_set(failure, -errno, "cannot make %s: %s; look at that directory's permissions",
@@ -85,7 +86,8 @@ static int make_files(struct run_attempt *attempt, struct failure *failure)
 int run_prepare(struct run_attempt *attempt, int *ret_status, struct failure *failure)
 {
   const struct run_options *options = attempt->options;
-  int error = run_recipe_take(options->argv, options->shim, &attempt->recipe, ret_status, failure);
+  int error = run_recipe_take(options->argv, options->shim, &attempt->inherited.limits,
+                              attempt->inherited.umask, &attempt->recipe, ret_status, failure);
 
   if (error < 0)
     return error;

@@ -5,7 +5,6 @@
  * A crash at any line is harmless: draining skips what the store has, looking changes nothing but an
  * append's surplus, feed and tail are replaced by rename, and the state moves in one transaction. */
 #include "supervisor/run_attempt.h"
-#include "supervisor/run_spawn.h"
 
 #include "journal/call_table.h"
 
@@ -322,7 +321,6 @@ int run_resume(struct run_attempt *attempt, bool *ret_over, int *ret_status, str
   if (ended > 0)
     run_say(attempt, SAY_NOTICE, "ended %u process%s that an earlier attempt of run %s had left", ended,
             ended == 1 ? "" : "es", attempt->place.id);
-  umask(077);
   error = run_outer_recall(attempt->store, &before, failure);
   if (error == 0)
     error = drain_old_tail(attempt, state, &beginning, &before, failure);

@@ -76,8 +76,10 @@ int run_tail_make(struct run_attempt *attempt, const struct run_beginning *begin
   run_place_path(&attempt->place, "tail", path);
   run_place_path(&attempt->place, "tail.next", made);
   error = tail_file_create(made, TAIL_RING_SIZE_DEFAULT, beginning->base, &tail, failure);
-  if (error < 0)
+  if (error < 0) {
+    run_advise(failure, "free some space, and allow perdure files of that size (ulimit -f)");
     return error;
+  }
   fill_header(attempt, beginning, tail.header);
   error = run_outer_decide(tail.header, &attempt->descriptors, attempt->output, beginning->summary,
                            beginning->before, failure);

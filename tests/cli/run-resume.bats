@@ -161,6 +161,25 @@ SCRIPT
   assert_equal "$(cat seven)" $'one\ntwo'
 }
 
+@test "a program that does something else now: the run stops, names the entry, and changes nothing" {
+  write_steps
+  cp /bin/dash shell
+  crash_at 60 --id job -- ./shell steps.sh 10
+  before=$(cat out)
+  cp /bin/bash shell
+  run_durable -q --id job -- ./shell steps.sh 10
+  assert_equal "$status" 120
+  assert_clear_line
+  assert_regex "$stderr" 'run job diverged at entry [0-9]+: recorded is [a-z0-9]+\(.*, and the program called [a-z0-9]+\(.*\); nothing was changed; the program or a library is not the one that the run began with'
+  assert_equal "$(cat out)" "$before"
+  run -0 perdure status job
+  assert_line --regexp '^state: +diverged$'
+  cp /bin/dash shell
+  run_durable -q --id job -- ./shell steps.sh 10
+  assert_equal "$status" 0
+  assert_steps 10
+}
+
 @test "a program that is gone is said, and the run goes on when it is back" {
   write_steps
   cp /bin/dash shell
