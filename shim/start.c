@@ -86,6 +86,7 @@ __attribute__((noreturn)) static void run_supervised(int argc, char **argv, char
   for (size_t i = raw_length(directory); i > 0 && directory[i] != '/'; i--)
     directory[i] = 0;
   environment_take_out_ours(environment);
+  try_command(path, directory, "perdure", arguments, environment);
   try_command(path, directory, "../perdure", arguments, environment);
   try_command(path, directory, "../../bin/perdure", arguments, environment);
   try_command(path, directory, "../../../bin/perdure", arguments, environment);
