@@ -113,6 +113,8 @@ static bool passes_in_vfork(void)
 
 int64_t engine_enter(struct engine_frame *frame)
 {
+  if (__builtin_expect(!engine_stack_top, 0))
+    engine_stack_make();
   uint64_t number = frame->rax;
   if (number >= call_shape_count)
     return -ENOSYS;

@@ -112,6 +112,9 @@ const void *feed_at(uint64_t offset);
 /* The file of that identity, or NULL. */
 const struct feed_file *feed_find_file(uint64_t device, uint64_t inode, uint64_t birth_ns);
 
+/* Gives the thread a stack for the engine. */
+void engine_stack_make(void);
+
 /* Ends the process: replay came to another call than the journal has. entry: what was recorded, or
  * NULL at the end of the feed. */
 void engine_diverged(const struct call *call, const struct journal_entry *entry)

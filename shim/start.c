@@ -136,15 +136,23 @@ static void map_feed(void)
   engine.feed = (const struct feed_header *)FEED_ADDRESS;
 }
 
+/* What this constructor has left on the stack differs between live and replay, and main() will lie
+ * there. */
+__attribute__((noinline)) static void clear_stack(void)
+{
+  uint8_t below[64 << 10];
+  raw_fill(below, 0, sizeof below);
+}
+
 static void redirect(const void *auxv)
 {
   uint64_t slots[BOUNDARY_SLOT_COUNT] = {
       [BOUNDARY_SLOT_SYSCALL] = (uint64_t)engine_entry_syscall,
-      [BOUNDARY_SLOT_CLOCK_GETTIME] = (uint64_t)vdso_clock_gettime,
-      [BOUNDARY_SLOT_GETTIMEOFDAY] = (uint64_t)vdso_gettimeofday,
-      [BOUNDARY_SLOT_TIME] = (uint64_t)vdso_time,
-      [BOUNDARY_SLOT_GETCPU] = (uint64_t)vdso_getcpu,
-      [BOUNDARY_SLOT_CLOCK_GETRES] = (uint64_t)vdso_clock_getres,
+      [BOUNDARY_SLOT_CLOCK_GETTIME] = (uint64_t)engine_entry_clock_gettime,
+      [BOUNDARY_SLOT_GETTIMEOFDAY] = (uint64_t)engine_entry_gettimeofday,
+      [BOUNDARY_SLOT_TIME] = (uint64_t)engine_entry_time,
+      [BOUNDARY_SLOT_GETCPU] = (uint64_t)engine_entry_getcpu,
+      [BOUNDARY_SLOT_CLOCK_GETRES] = (uint64_t)engine_entry_clock_getres,
       [BOUNDARY_SLOT_GETRANDOM] = (uint64_t)vdso_getrandom,
   };
   const char *error = "";
@@ -325,4 +333,6 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
   redirect(auxv);
   begin_image(auxv);
   tsc_trap_if_needed();
+  engine_stack_make();
+  clear_stack();
 }

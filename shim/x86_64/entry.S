@@ -69,7 +69,19 @@
 	movq	%rsp, %rbx
 	.cfi_def_cfa_register rbx
 	movq	%rsp, %rdi
-	andq	$-16, %rsp
+	/* The engine has a stack of its own: what it leaves behind would show through in what the program
+	 * does not initialise, and differ between live and replay. None yet, or on it already (a signal
+	 * handler's call): stay. */
+	movq	engine_stack_top@gottpoff(%rip), %r11
+	movq	%fs:(%r11), %r11
+	testq	%r11, %r11
+	jz	2f
+	movq	%r11, %rcx
+	subq	%rsp, %rcx
+	cmpq	$ENGINE_STACK_SIZE, %rcx
+	jb	2f
+	movq	%r11, %rsp
+2:	andq	$-16, %rsp
 	.endm
 
 	/* The program's registers back from the frame at rbx, rcx = next. popfq is slow: the arithmetic
@@ -169,6 +181,31 @@ engine_entry_syscall:
 	jmp	*%rcx
 	.cfi_endproc
 	.size	engine_entry_syscall, . - engine_entry_syscall
+
+	/* What vDSO functions are redirected to: the same, with the number of the call that they stand for.
+	 * As in a stub, `next` is a return, with the plain instruction and the distance of the code that it
+	 * stands for (itself) before it. */
+	.macro vdso_entry name, number
+	.p2align 4
+	.globl	engine_entry_\name
+	.hidden	engine_entry_\name
+	.type	engine_entry_\name, @function
+engine_entry_\name:
+	.cfi_startproc
+	movl	$\number, %eax
+	leaq	4f(%rip), %rcx
+	jmp	engine_entry_syscall
+	.long	0
+	syscall
+4:	ret
+	.cfi_endproc
+	.size	engine_entry_\name, . - engine_entry_\name
+	.endm
+	vdso_entry clock_gettime, 228
+	vdso_entry gettimeofday, 96
+	vdso_entry time, 201
+	vdso_entry getcpu, 309
+	vdso_entry clock_getres, 229
 
 	.section .tbss, "awT", @nobits
 	.p2align 3
