@@ -53,6 +53,10 @@ static int write_end(struct run_attempt *attempt, enum run_state state, const ch
     error = store_meta_set_number(store, "exit_status", status, failure);
   if (error == 0 && attempt->number > 0)
     error = store_attempt_end(store, attempt->number, ended, status, failure);
+  /* `perdure check` asks an undisturbed run where it could have been killed. */
+  if (error == 0 && attempt->tail.header != NULL)
+    error = store_meta_set_number(store, "crash_points",
+                                  (int64_t)atomic_load(&attempt->tail.header->crash_points), failure);
   if (error == 0)
     return store_commit(store, failure);
   store_rollback(store);
