@@ -71,7 +71,7 @@ static void look_at_names(const struct call *call, struct draft *draft, struct n
     unsigned i = names->count++;
     const char *path = (const char *)call->args[arg];
     int dirfd = directory_of(call, arg);
-    size_t length = path_full(dirfd, path, names->full[i]);
+    size_t length = path_name(dirfd, path, names->full[i]);
     bool followed = call->id == SYS_linkat && i == 0 && call->args[4] & AT_SYMLINK_FOLLOW;
     names->arg[i] = arg;
     names->found[i] = file_look(dirfd, path, followed ? 0 : AT_SYMLINK_NOFOLLOW, &names->file[i]);
@@ -94,18 +94,50 @@ static void keep_victim(const struct call *call, const struct names *names)
               (const char *)call->args[names->arg[victim]], file);
 }
 
+static bool renames(const struct call *call)
+{
+  return call->id == SYS_rename || call->id == SYS_renameat || call->id == SYS_renameat2;
+}
+
+/* The working directory goes along when it, or one above it, gets another name. */
+static void follow_rename(const struct call *call, const char *from, size_t from_length,
+                          const char *to, size_t to_length)
+{
+  bool exchanged = call->id == SYS_renameat2 && call->args[4] & RENAME_EXCHANGE;
+  if (!path_moved(engine.directory, sizeof engine.directory, from, from_length, to, to_length) && exchanged)
+    path_moved(engine.directory, sizeof engine.directory, to, to_length, from, from_length);
+}
+
+static void follow_replayed(const struct call *call, const struct journal_entry *intent)
+{
+  const struct journal_segment *from = journal_find_segment(intent, SEGMENT_FULL_PATH, -1);
+  const struct journal_segment *to = from;
+  while (to && (to == from || to->type != SEGMENT_FULL_PATH))
+    to = journal_next_segment(intent, to);
+  if (to)
+    follow_rename(call, (const char *)from->data, from->length, (const char *)to->data, to->length);
+}
+
 int64_t handle_name(struct call *call)
 {
   call_sign(call);
   int64_t result;
-  if (!engine_live() && replay_change(call, &result, NULL, NULL))
+  const struct journal_entry *intent;
+  if (!engine_live() && replay_change(call, &result, &intent, NULL)) {
+    if (result == 0 && renames(call))
+      follow_replayed(call, intent);
     return result;
+  }
   struct names names;
   struct draft draft;
   draft_begin(&draft, call, JOURNAL_INTENT, 0);
   look_at_names(call, &draft, &names);
   keep_victim(call, &names);
-  return change(call, &draft);
+  result = change(call, &draft);
+  if (result == 0 && renames(call) && names.count == 2)
+    follow_rename(call, names.full[0], raw_length(names.full[0]), names.full[1],
+                  raw_length(names.full[1]));
+  return result;
 }
 
 /* ---- attributes, sizes, and the rest ---- */

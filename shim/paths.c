@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Absolute paths, joined as text: which file a name means is told by its identity, not by its path. */
+/* Absolute paths, joined as text: which file a name means is told by its identity, not by its path. Only
+ * names that are about to change have their directory asked from the kernel. */
 #include "shim/paths.h"
 
 #include "shim/engine.h"
@@ -84,4 +85,56 @@ size_t path_full(int dirfd, const char *path, char *ret_full)
     ret_full[used++] = '/';
   ret_full[used] = 0;
   return used;
+}
+
+/* The directory that the first `length` bytes of `path` name, as the kernel knows it. 0: it is not there. */
+static size_t directory_full(int dirfd, const char *path, size_t length, char *ret_full)
+{
+  raw_copy(ret_full, path, length);
+  ret_full[length] = 0;
+  int64_t fd = raw_syscall4(SYS_openat, (uint64_t)(int64_t)dirfd, (uint64_t)ret_full,
+                            O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+  if (fd < 0)
+    return 0;
+  size_t used = path_of_descriptor((int)fd, ret_full);
+  raw_syscall1(SYS_close, (uint64_t)fd);
+  return ret_full[0] == '/' ? used : 0;
+}
+
+size_t path_name(int dirfd, const char *path, char *ret_full)
+{
+  size_t end = raw_length(path);
+  while (end > 1 && path[end - 1] == '/')
+    end--;
+  size_t name = end;
+  while (name > 0 && path[name - 1] != '/')
+    name--;
+  size_t length = end - name;
+  bool dots = (length == 1 && path[name] == '.') ||
+              (length == 2 && path[name] == '.' && path[name + 1] == '.');
+  if (name == 0 || length == 0 || dots || name >= PATH_ROOM)
+    return path_full(dirfd, path, ret_full);
+  size_t used = directory_full(dirfd, path, name, ret_full);
+  if (!used || used + length + 2 > PATH_ROOM)
+    return path_full(dirfd, path, ret_full);
+  if (ret_full[used - 1] != '/')
+    ret_full[used++] = '/';
+  raw_copy(ret_full + used, path + name, length);
+  ret_full[used + length] = 0;
+  return used + length;
+}
+
+bool path_moved(char *path, size_t room, const char *from, size_t from_length, const char *to,
+                size_t to_length)
+{
+  size_t length = raw_length(path);
+  if (length < from_length || !raw_equal(path, from, from_length) ||
+      (path[from_length] && path[from_length] != '/') || length - from_length + to_length + 1 > room)
+    return false;
+  char rest[PATH_ROOM];
+  size_t rest_length = length - from_length;
+  raw_copy(rest, path + from_length, rest_length + 1);
+  raw_copy(path, to, to_length);
+  raw_copy(path + to_length, rest, rest_length + 1);
+  return true;
 }
