@@ -133,7 +133,7 @@ static int64_t open_real(const struct descriptor *placeholder, uint64_t status)
     cannot_reopen("(no name)", 0);
   const char *path = feed_at(found->path);
   uint64_t flags = flags_of(opening_entry(outcome)) &
-                   ~(uint64_t)(O_CREAT | O_EXCL | O_TRUNC | O_NOFOLLOW | STATUS_FLAGS);
+                   ~(uint64_t)(O_CREAT | O_EXCL | O_TRUNC | STATUS_FLAGS);
   int64_t fd = raw_syscall3(SYS_open, (uint64_t)path, flags | status | O_CLOEXEC, 0);
   if (fd < 0)
     cannot_reopen(path, fd);
