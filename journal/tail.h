@@ -117,6 +117,7 @@ struct tail_header {
   _Atomic uint32_t cursor_waiting;
   _Atomic uint32_t live;                /* 1: replay has ended, all calls run */
   uint32_t exec_stream;                 /* the stream whose exec is under way */
+  _Atomic int32_t replayed_children;    /* made and not waited for, as far as replay has come */
   uint32_t image_changed;               /* 1: the program or a library is not the one that was recorded */
   uint32_t started;                     /* 1: the first image of the attempt has begun */
   int32_t pid_seen;                     /* the first process's pid as the program knows it */

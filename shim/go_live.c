@@ -210,6 +210,10 @@ void engine_go_live(void)
       raw_syscall0(SYS_sched_yield);
     return;
   }
+  /* Their work is not in the journal: going on as if it were done, or doing it again, would be a guess. */
+  if (atomic_load(&header->replayed_children) > 0)
+    engine_failed(TAIL_REPORT_FAILED, "child processes are not journaled yet, and one was under way when the "
+                  "run was killed: look at what it has done, then begin anew after `perdure rm`", "", 0);
   int fds[1024];
   unsigned count = list_descriptors(fds, sizeof fds / sizeof *fds);
   for (unsigned i = 0; i < count; i++)

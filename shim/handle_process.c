@@ -62,9 +62,25 @@ int64_t handle_kill(struct call *call)
   return result;
 }
 
+/* Did the call say that a child has ended (and not stopped, or gone on)? */
+static bool told_an_end(const struct call *call, int64_t result)
+{
+  if (call->id == SYS_wait4) {
+    const int *status = (const int *)call->args[1];
+    return result > 0 && (!status || (*status & 0xff) != 0x7f);
+  }
+  const siginfo_t *info = (const siginfo_t *)call->args[2];
+  return result == 0 && info && info->si_pid &&
+         (info->si_code == CLD_EXITED || info->si_code == CLD_KILLED || info->si_code == CLD_DUMPED);
+}
+
 int64_t handle_wait(struct call *call)
 {
-  return observe(call);
+  bool replaying = !engine_live();
+  int64_t result = observe(call);
+  if (replaying && !engine_live() && told_an_end(call, result))
+    atomic_fetch_sub(&engine.tail.header->replayed_children, 1);
+  return result;
 }
 
 int64_t handle_prctl(struct call *call)
@@ -155,6 +171,8 @@ int64_t handle_fork(struct call *call)
   if (!engine_live()) {
     const struct journal_entry *entry = replay_take(call, JOURNAL_COMPLETE);
     if (entry) {
+      if (entry->result > 0)
+        atomic_fetch_add(&engine.tail.header->replayed_children, 1);
       replay_advance(entry);
       return entry->result;
     }
