@@ -142,7 +142,7 @@ int64_t engine_enter(struct engine_frame *frame)
 void crash_point(void)
 {
   struct tail_header *header = engine.tail.header;
-  if (!engine_live())
+  if (__builtin_expect(!header->crash_at, 1) || !engine_live())
     return;
   uint64_t passed = atomic_fetch_add_explicit(&header->crash_points, 1, memory_order_relaxed) + 1;
   if (__builtin_expect(passed != header->crash_at, 1))
