@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A chunk: entries packed one after another, as one row of the store holds them (store.h). */
+/* A chunk: the entries of one row of the store (store.h), packed one after another in the tail's own
+ * format. */
 #ifndef PERDURE_SUPERVISOR_CHUNK_H
 #define PERDURE_SUPERVISOR_CHUNK_H
 

@@ -3,8 +3,8 @@
  *
  * Tables (STORE_VERSION in PRAGMA user_version):
  *   chunk(first_seq INTEGER PRIMARY KEY, first_position, end_position, entry_count, time_ns, bytes BLOB)
- *        entries packed one after another in the tail's own format, about 256 KiB a row; gaps of the
- *        tail are left out. seq is an entry's ordinal in the run, from 1.
+ *        entries one after another, about 256 KiB of them a row, each as what differs from an earlier
+ *        one (supervisor/chunk_delta.h); gaps of the tail are left out. seq is an entry's ordinal in the run, from 1.
  *   meta(key TEXT PRIMARY KEY, value)   id, created_ns, cwd, sync, ... (store_meta_*); store_create
  *        writes created_ns and sync (the number of sync.def)
  *   argument(place INTEGER PRIMARY KEY, value BLOB), environment(place, value BLOB)

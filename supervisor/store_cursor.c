@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Walks the entries of a store in order, one chunk in memory at a time. Changes nothing. */
 #include "supervisor/chunk.h"
+#include "supervisor/chunk_delta.h"
 #include "supervisor/store_internal.h"
 
 #include <errno.h>
@@ -43,7 +44,8 @@ static int load_chunk(struct store_cursor *cursor, struct failure *failure)
 {
   sqlite3_stmt *row = cursor->statement;
   const void *blob = sqlite3_column_blob(row, 4);
-  size_t length = (size_t)sqlite3_column_bytes(row, 4);
+  size_t size = (size_t)sqlite3_column_bytes(row, 4);
+  size_t length = chunk_delta_length(blob, size);
   if (length > cursor->bytes_size) {
     uint8_t *larger = realloc(cursor->bytes, length);
     if (larger == NULL)
@@ -52,7 +54,7 @@ static int load_chunk(struct store_cursor *cursor, struct failure *failure)
     cursor->bytes_size = length;
   }
   if (length > 0)
-    memcpy(cursor->bytes, blob, length);
+    length = chunk_delta_decode(blob, size, cursor->bytes);
   struct chunk chunk = {
       .first_seq = (uint64_t)sqlite3_column_int64(row, 0),
       .first_position = (uint64_t)sqlite3_column_int64(row, 1),

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Entries as differences, there and back (chunk_delta.h). Pure functions. */
+#include "supervisor/chunk_delta.h"
+
+#include "journal/entry.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+
+#define GROUP 8 /* words to a mask */
+#define BACK_MAX 0x7fffu
+#define POSITION_FOLLOWS 0x8000u
+#define SLOT_COUNT 256u /* of where the latest entry of a sort lies */
+#define SIZE_WORD 1     /* checksum and size */
+
+/* ---- writing ---- */
+
+static unsigned slot_of(const struct journal_entry *entry)
+{
+  return (entry->call ^ (unsigned)entry->kind << 5 ^ entry->size >> 3) % SLOT_COUNT;
+}
+
+/* Each word is stored, and then counted or not: no branch depends on the words. */
+static uint8_t *encode_group(const uint64_t *words, size_t count, size_t back, uint8_t *to)
+{
+  uint8_t *mask_place = to++;
+  unsigned mask = 0;
+
+  for (size_t i = 0; i < count; i++) {
+    uint64_t model = back != 0 ? *(words + i - back) : 0;
+    bool differs = words[i] != model;
+
+    memcpy(to, &words[i], sizeof words[i]);
+    to += differs ? sizeof words[i] : 0;
+    mask |= (unsigned)differs << i;
+  }
+  *mask_place = (uint8_t)mask;
+  return to;
+}
+
+static uint8_t *encode_entry(const uint64_t *words, size_t count, size_t back, bool follows, uint8_t *to)
+{
+  uint16_t head = (uint16_t)(back | (follows ? 0 : POSITION_FOLLOWS));
+
+  memcpy(to, &head, sizeof head);
+  to += sizeof head;
+  if (!follows) {
+    memcpy(to, words, sizeof *words);
+    to += sizeof *words;
+  }
+  for (size_t i = 1; i < count; i += GROUP)
+    to = encode_group(words + i, count - i < GROUP ? count - i : GROUP, back, to);
+  return to;
+}
+
+size_t chunk_delta_encode(const void *bytes, size_t length, void *to)
+{
+  const uint64_t *words = bytes;
+  uint32_t latest[SLOT_COUNT] = {0}; /* the word after its position, so that 0 is none */
+  uint32_t length_stored = (uint32_t)length;
+  uint64_t position = 0;
+  uint8_t *end = to;
+
+  assert(length <= CHUNK_LENGTH_MAX && length % 8 == 0);
+  memcpy(end, &length_stored, sizeof length_stored);
+  end += sizeof length_stored;
+  for (size_t start = 0; start < length / 8;) {
+    const struct journal_entry *entry = (const struct journal_entry *)(words + start);
+    uint32_t *slot = &latest[slot_of(entry)];
+    size_t back = *slot != 0 ? start + 1 - *slot : 0;
+
+    assert(entry->size >= JOURNAL_ENTRY_HEADER_SIZE && entry->size <= length - start * 8);
+    end = encode_entry(words + start, entry->size / 8, back <= BACK_MAX ? back : 0,
+                       entry->position == position, end);
+    *slot = (uint32_t)start + 1;
+    position = entry->position + entry->size;
+    start += entry->size / 8;
+  }
+  return (size_t)(end - (uint8_t *)to);
+}
+
+/* ---- reading ---- */
+
+struct reader {
+  const uint8_t *at, *end;
+};
+
+static bool take(struct reader *reader, void *to, size_t size)
+{
+  if ((size_t)(reader->end - reader->at) < size)
+    return false;
+  memcpy(to, reader->at, size);
+  reader->at += size;
+  return true;
+}
+
+/* Words [1, *count) of an entry. count: as many as there may be; with the size word it becomes what the
+ * entry says. */
+static bool decode_words(struct reader *reader, uint64_t *words, size_t back, size_t *count)
+{
+  uint8_t mask = 0;
+
+  for (size_t i = 1; i < *count; i++, mask >>= 1) {
+    if (i % GROUP == 1 && !take(reader, &mask, sizeof mask))
+      return false;
+    if ((mask & 1) == 0)
+      words[i] = back != 0 ? *(words + i - back) : 0;
+    else if (!take(reader, &words[i], sizeof words[i]))
+      return false;
+    if (i == SIZE_WORD) {
+      uint32_t size = ((const struct journal_entry *)words)->size;
+
+      if (size % 8 != 0 || size < JOURNAL_ENTRY_HEADER_SIZE || size / 8 > *count)
+        return false;
+      *count = size / 8;
+    }
+  }
+  return mask == 0;
+}
+
+size_t chunk_delta_length(const void *bytes, size_t size)
+{
+  uint32_t length;
+
+  if (size < sizeof length)
+    return 0;
+  memcpy(&length, bytes, sizeof length);
+  return length <= CHUNK_LENGTH_MAX && length % 8 == 0 ? length : 0;
+}
+
+/* The entry whose first word is words[start], of at most *count words; *count becomes its own. */
+static bool decode_entry(struct reader *reader, uint64_t *words, size_t start, uint64_t position,
+                         size_t *count)
+{
+  uint16_t head;
+
+  if (*count < JOURNAL_ENTRY_HEADER_SIZE / 8 || !take(reader, &head, sizeof head) ||
+      (head & BACK_MAX) > start)
+    return false;
+  words[start] = position;
+  if ((head & POSITION_FOLLOWS) != 0 && !take(reader, &words[start], sizeof *words))
+    return false;
+  return decode_words(reader, words + start, head & BACK_MAX, count);
+}
+
+size_t chunk_delta_decode(const void *bytes, size_t size, void *to)
+{
+  struct reader reader = {.at = (const uint8_t *)bytes + sizeof(uint32_t), .end = (const uint8_t *)bytes + size};
+  size_t total = chunk_delta_length(bytes, size) / 8, start = 0;
+  uint64_t *words = to, position = 0;
+
+  while (start < total) {
+    size_t count = total - start;
+
+    if (!decode_entry(&reader, words, start, position, &count))
+      break;
+    if (start + count == total && reader.at != reader.end)
+      break; /* more bytes than entries */
+    position = words[start] + count * 8;
+    start += count;
+  }
+  return start * 8;
+}
