@@ -97,8 +97,8 @@ struct tail_header {
   uint32_t sync; /* enum tail_sync */
   uint32_t attempt;        /* 1 for the first */
   int32_t supervisor_pid;
-  uint64_t crash_at;       /* kill point that the attempt dies at, from 1; one that never comes: they
-                              are counted only; 0: not even that */
+  uint64_t crash_at;       /* kill point that the attempt dies at, from 1; 0: none. One that never
+                              comes makes crash_points exact */
   uint64_t feed_size;      /* bytes of the feed file; 0 in LIVE */
   uint32_t outer_count;
   int32_t lock_fd; /* the inherited descriptor that holds the run's lock; hidden from the program */
@@ -123,8 +123,8 @@ struct tail_header {
   uint32_t started;                     /* 1: the first image of the attempt has begun */
   int32_t pid_seen;                     /* the first process's pid as the program knows it */
   _Atomic uint32_t stream_next;         /* next free stream number */
-  _Alignas(64) _Atomic uint64_t crash_points; /* kill points passed in this attempt, live ones only;
-                                                  not counted where crash_at is 0 */
+  _Alignas(64) _Atomic uint64_t crash_points; /* kill points passed in this attempt, live ones only; where
+                                                 crash_at is 0, several threads' may be too few */
   _Atomic uint32_t noted;               /* bits of what has been said once per run (TAIL_NOTED_*) */
   _Atomic uint32_t references_overflow; /* 1: more files referenced than fit; all count as referenced */
   struct tail_report report;

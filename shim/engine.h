@@ -161,7 +161,7 @@ void record_result(const struct call *call, int64_t result);
 void record_note(uint32_t once, const char *text);
 
 uint64_t engine_now_ns(void);
-/* A place where `perdure check` kills. Counts only in live mode, and where crash_at is set. */
+/* A place where `perdure check` kills. Counts only in live mode. */
 void crash_point(void);
 
 /* Runs the call as the program made it. */
