@@ -47,9 +47,10 @@ int store_append(struct store *store, const void *bytes, size_t length, uint64_t
   if (store->append == NULL) {
     error = store_prepare(
         store,
-        "INSERT INTO chunk(first_seq, first_position, end_position, entry_count, time_ns, bytes) "
-        "SELECT coalesce((SELECT first_seq + entry_count FROM chunk ORDER BY first_seq DESC LIMIT 1), 1), "
-        "?1, ?2, ?3, ?4, ?5",
+        /* VALUES is one row: SQLite keeps no copy of the pages, as it would for a SELECT. */
+        "INSERT INTO chunk(first_seq, first_position, end_position, entry_count, time_ns, bytes) VALUES("
+        "coalesce((SELECT first_seq + entry_count FROM chunk ORDER BY first_seq DESC LIMIT 1), 1), "
+        "?1, ?2, ?3, ?4, ?5)",
         &store->append, "write to", failure);
     if (error != 0)
       return error;
