@@ -32,7 +32,7 @@
 
 #define TAIL_MAGIC "perdure"
 #define TAIL_HEADER_SIZE (128u << 10)
-#define TAIL_RING_SIZE_DEFAULT (64u << 20)
+#define TAIL_RING_SIZE_DEFAULT (32u << 20)
 #define TAIL_PATH_SIZE 4096u
 #define TAIL_REFERENCED_MAX 4096u
 #define TAIL_OUTER_MAX 16u
