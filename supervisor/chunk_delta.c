@@ -72,8 +72,9 @@ size_t chunk_delta_encode(const void *bytes, size_t length, void *to)
     size_t back = *slot != 0 ? start + 1 - *slot : 0;
 
     assert(entry->size >= JOURNAL_ENTRY_HEADER_SIZE && entry->size <= length - start * 8);
-    end = encode_entry(words + start, entry->size / 8, back <= BACK_MAX ? back : 0,
-                       entry->position == position, end);
+    if (back > BACK_MAX || back < entry->size / 8)
+      back = 0;
+    end = encode_entry(words + start, entry->size / 8, back, entry->position == position, end);
     *slot = (uint32_t)start + 1;
     position = entry->position + entry->size;
     start += entry->size / 8;
@@ -96,28 +97,49 @@ static bool take(struct reader *reader, void *to, size_t size)
   return true;
 }
 
-/* Words [1, *count) of an entry. count: as many as there may be; with the size word it becomes what the
- * entry says. */
+/* Words [first, last) of an entry, a group; what is not there is already as its model. */
+static bool decode_group(struct reader *reader, uint64_t *words, size_t first, size_t last, uint8_t mask)
+{
+  unsigned left = mask;
+
+  if (last - first < GROUP && mask >> (last - first) != 0)
+    return false;
+  for (; left != 0; left &= left - 1)
+    if (!take(reader, &words[first + (size_t)__builtin_ctz(left)], sizeof *words))
+      return false;
+  return true;
+}
+
+/* Words [1, *count) of an entry. count: as many as there may be; it becomes what the entry says. */
 static bool decode_words(struct reader *reader, uint64_t *words, size_t back, size_t *count)
 {
-  uint8_t mask = 0;
+  const struct journal_entry *entry = (const struct journal_entry *)words;
+  uint8_t mask;
 
-  for (size_t i = 1; i < *count; i++, mask >>= 1) {
-    if (i % GROUP == 1 && !take(reader, &mask, sizeof mask))
+  if (!take(reader, &mask, sizeof mask))
+    return false;
+  words[SIZE_WORD] = back != 0 ? *(words + SIZE_WORD - back) : 0;
+  if ((mask & 1) != 0) {
+    if ((size_t)(reader->end - reader->at) < sizeof *words)
       return false;
-    if ((mask & 1) == 0)
-      words[i] = back != 0 ? *(words + i - back) : 0;
-    else if (!take(reader, &words[i], sizeof words[i]))
-      return false;
-    if (i == SIZE_WORD) {
-      uint32_t size = ((const struct journal_entry *)words)->size;
-
-      if (size % 8 != 0 || size < JOURNAL_ENTRY_HEADER_SIZE || size / 8 > *count)
-        return false;
-      *count = size / 8;
-    }
+    memcpy(&words[SIZE_WORD], reader->at, sizeof *words); /* taken below, with the others */
   }
-  return mask == 0;
+  if (entry->size % 8 != 0 || entry->size < JOURNAL_ENTRY_HEADER_SIZE || entry->size / 8 > *count)
+    return false;
+  *count = entry->size / 8;
+  if (back == 0)
+    memset(words + 1, 0, (*count - 1) * sizeof *words);
+  else if (back >= *count)
+    memcpy(words + 1, words + 1 - back, (*count - 1) * sizeof *words);
+  else
+    return false; /* a model in the entry itself */
+  for (size_t i = 1; i < *count; i += GROUP) {
+    if (i > 1 && !take(reader, &mask, sizeof mask))
+      return false;
+    if (!decode_group(reader, words, i, *count - i < GROUP ? *count : i + GROUP, mask))
+      return false;
+  }
+  return true;
 }
 
 size_t chunk_delta_length(const void *bytes, size_t size)

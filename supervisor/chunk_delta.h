@@ -8,8 +8,9 @@
  * The format, little-endian, in words of 8 bytes:
  *   u32  length of the entries in bytes, a multiple of 8, at most CHUNK_LENGTH_MAX
  *   then for each entry:
- *     u16  low 15 bits: back, how many words before a word of this entry its model lies; at most the
- *          number of words before the entry; 0: all models are 0. Bit 15: the position follows
+ *     u16  low 15 bits: back, how many words before a word of this entry its model lies: at least as
+ *          many as the entry has, at most as many as there are before it; 0: all models are 0. Bit 15:
+ *          the position follows
  *     u64  the position, if so; else it is the end of the entry before (position + size; at first 0)
  *     then for each 8 of the words after the position, the last time for what is left:
  *       u8   mask: bit k set: the k-th word follows; clear: it is as its model
