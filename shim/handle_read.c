@@ -4,6 +4,7 @@
  * Bytes of a large regular file are referenced rather than recorded: device, inode, offset, length
  * and hash. Replay reads them again, from the file or from what was kept of it, and the hash decides. */
 #include "shim/descriptors.h"
+#include "shim/input_file.h"
 #include "shim/keep.h"
 #include "shim/mappings.h"
 #include "shim/paths.h"
@@ -167,7 +168,7 @@ static void give_file(const struct call *call, const struct reading *reading, co
                       const struct journal_reference *reference, uint64_t offset, uint64_t at,
                       uint64_t length)
 {
-  int64_t fd = raw_syscall3(SYS_open, (uint64_t)path, O_RDONLY | O_CLOEXEC, 0);
+  int64_t fd = input_file_open(path);
   if (fd < 0)
     input_changed(reference);
   while (length) {
@@ -183,7 +184,6 @@ static void give_file(const struct call *call, const struct reading *reading, co
     offset += (uint64_t)got;
     length -= (uint64_t)got;
   }
-  raw_syscall1(SYS_close, (uint64_t)fd);
 }
 
 static void give_reference(const struct call *call, const struct reading *reading,

@@ -4,6 +4,7 @@
  * The cursor lies in the tail's header, so that it survives an exec. Nothing is written to the world
  * or the journal here: killed at any line, the next attempt replays from the beginning. */
 #include "shim/engine.h"
+#include "shim/input_file.h"
 
 #include <errno.h>
 #include <linux/futex.h>
@@ -115,6 +116,7 @@ const struct journal_entry *replay_take(struct call *call, unsigned kind)
 {
   for (;;) {
     const struct journal_entry *entry = wait_for_turn();
+    input_file_close_before(entry ? call : NULL);
     if (!entry) {
       if (engine.tail.header->mode == TAIL_MODE_VERIFY)
         engine_diverged(call, NULL);
@@ -172,6 +174,7 @@ bool replay_change(struct call *call, int64_t *ret_result, const struct journal_
 void replay_to_end(struct call *call)
 {
   const struct journal_entry *entry = wait_for_turn();
+  input_file_close_before(NULL);
   if (entry || engine.tail.header->mode == TAIL_MODE_VERIFY)
     engine_diverged(call, entry);
   engine_go_live();
