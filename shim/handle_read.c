@@ -168,14 +168,11 @@ static void give_file(const struct call *call, const struct reading *reading, co
                       const struct journal_reference *reference, uint64_t offset, uint64_t at,
                       uint64_t length)
 {
-  int64_t fd = input_file_open(path);
-  if (fd < 0)
-    input_changed(reference);
   while (length) {
     uint8_t bytes[4096];
     uint8_t *target = reading->vector ? bytes : (uint8_t *)call->args[1] + at;
     uint64_t part = reading->vector && length > sizeof bytes ? sizeof bytes : length;
-    int64_t got = raw_syscall4(SYS_pread64, (uint64_t)fd, (uint64_t)target, part, offset);
+    int64_t got = input_file_read(path, target, part, offset);
     if (got <= 0)
       input_changed(reference);
     if (reading->vector)

@@ -5,9 +5,9 @@
 
 #include "shim/engine.h"
 
-/* A descriptor for reading the file at `path`, a string of the feed, or -errno. Valid until this thread's
- * turn ends; not to be closed. In replay only, during the caller's turn. */
-int64_t input_file_open(const char *path);
+/* Reads as pread does from the file at `path`, a string of the feed. In replay only, during the caller's
+ * turn. */
+int64_t input_file_read(const char *path, void *to, uint64_t length, uint64_t offset);
 /* Closes it if `call` could notice a descriptor that the program does not know of. NULL: in any case. */
 void input_file_close_before(const struct call *call);
 

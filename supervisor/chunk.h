@@ -6,6 +6,8 @@
 
 #include "journal/entry.h"
 
+#include <stdbool.h>
+
 struct chunk {
   uint64_t first_seq;
   uint64_t first_position;
@@ -21,6 +23,7 @@ struct chunk_walk {
   size_t offset;     /* of the next entry in the bytes */
   uint64_t index;    /* of the next entry: its seq is first_seq + index */
   uint64_t position; /* no entry may begin below */
+  bool trusted;      /* checksums have been checked before */
 };
 
 /* The next entry and its seq; *ret_entry is NULL after the last. Each entry is checked: valid
