@@ -240,7 +240,8 @@ void call_sign(struct call *call)
 {
   uint64_t hash = hash_mix(0x70657264757265ull, call->id);
   const struct call_shape *shape = call->shape;
-  for (int i = 0; i < 6; i++) {
+  unsigned count = call_arg_count(call);
+  for (unsigned i = 0; i < count; i++) {
     uint32_t arg = shape->args[i];
     uint64_t value = call->args[i];
     switch (CALL_ARG_KIND(arg)) {

@@ -47,6 +47,10 @@ struct call_shape {
 extern const struct call_shape call_shapes[];
 extern const unsigned call_shape_count;
 extern const uint8_t call_arg_counts[];
+static inline unsigned call_arg_count(const struct call *call)
+{
+  return call->id < CALL_ID_SYSTEM_MAX ? call_arg_counts[call->id] : 0;
+}
 const char *call_shape_name(unsigned id);
 
 #define HANDLER(name, looks_at) call_handler handle_##name;

@@ -23,25 +23,27 @@ static unsigned slot_of(const struct journal_entry *entry)
 }
 
 /* Each word is stored, and then counted or not: no branch depends on the words. */
-static uint8_t *encode_group(const uint64_t *words, size_t count, size_t back, uint8_t *to)
+static inline uint8_t *encode_group(const uint64_t *words, const uint64_t *models, size_t count, uint8_t *to)
 {
   uint8_t *mask_place = to++;
   unsigned mask = 0;
 
+#pragma GCC unroll 8
   for (size_t i = 0; i < count; i++) {
-    uint64_t model = back != 0 ? *(words + i - back) : 0;
-    bool differs = words[i] != model;
+    size_t differs = words[i] != models[i];
 
     memcpy(to, &words[i], sizeof words[i]);
-    to += differs ? sizeof words[i] : 0;
+    to += differs * sizeof words[i];
     mask |= (unsigned)differs << i;
   }
   *mask_place = (uint8_t)mask;
   return to;
 }
 
+/* back 0: no model. */
 static uint8_t *encode_entry(const uint64_t *words, size_t count, size_t back, bool follows, uint8_t *to)
 {
+  static const uint64_t zeros[GROUP];
   uint16_t head = (uint16_t)(back | (follows ? 0 : POSITION_FOLLOWS));
 
   memcpy(to, &head, sizeof head);
@@ -50,8 +52,14 @@ static uint8_t *encode_entry(const uint64_t *words, size_t count, size_t back, b
     memcpy(to, words, sizeof *words);
     to += sizeof *words;
   }
-  for (size_t i = 1; i < count; i += GROUP)
-    to = encode_group(words + i, count - i < GROUP ? count - i : GROUP, back, to);
+  for (size_t i = 1; i < count; i += GROUP) {
+    const uint64_t *models = back != 0 ? words + i - back : zeros;
+
+    if (count - i >= GROUP)
+      to = encode_group(words + i, models, GROUP, to);
+    else
+      to = encode_group(words + i, models, count - i, to);
+  }
   return to;
 }
 
