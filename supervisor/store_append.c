@@ -40,7 +40,7 @@ int store_append(struct store *store, const void *bytes, size_t length, uint64_t
   assert(store->in_transaction);
   assert(entry_count > 0 && length >= entry_count * JOURNAL_ENTRY_HEADER_SIZE && length <= CHUNK_LENGTH_MAX);
   assert(end_position >= first_position + length);
-  size_t size;
+  size_t size = 0;
   int error = encode(store, bytes, length, &size, failure);
   if (error != 0)
     return error;
