@@ -166,7 +166,7 @@ struct tail_draft {
 };
 
 /* Appends one entry; returns its position. Waits (futex) while the ring is full; wakes the drain
- * when a quarter of the ring is waiting for it. Uses raw system calls only and keeps errno. Asserts
+ * for every MiB. Uses raw system calls only and keeps errno. Asserts
  * that the parts fit JOURNAL_PAYLOAD_SIZE_MAX + 32 KiB. Killed inside: a gap, or the whole entry. */
 uint64_t tail_append(const struct tail *tail, const struct tail_draft *draft);
 
