@@ -92,6 +92,8 @@ static inline bool engine_live(void)
  * with this signature; anything else is a divergence, which ends the process. Gives DATA to the
  * call's output on the way. NULL: the feed is used up, the process is live now. */
 const struct journal_entry *replay_take(struct call *call, unsigned kind);
+/* The kind of the entry that replay_take() would look at, of whatever call; 0: the feed is used up. */
+unsigned replay_next(void);
 /* Moves past `entry`; the next thread's turn. */
 void replay_advance(const struct journal_entry *entry);
 /* The entry after `entry` in its stream, or NULL at the feed's end. */
@@ -107,8 +109,8 @@ void replay_to_end(struct call *call);
 /* Where in the feed an entry lies, and the other way round. */
 uint64_t feed_offset(const void *place);
 const void *feed_at(uint64_t offset);
-/* The file of that identity, or NULL. */
-const struct feed_file *feed_find_file(uint64_t device, uint64_t inode, uint64_t birth_ns);
+/* The file of that identity, or NULL; under the identity that it had first. */
+const struct feed_file *feed_find_primary(uint64_t device, uint64_t inode, uint64_t birth_ns);
 
 /* Ends the process: replay came to another call than the journal has. entry: what was recorded, or
  * NULL at the end of the feed. */

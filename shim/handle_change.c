@@ -4,6 +4,7 @@
  * The intent holds what the world was before (which file, was the name free). Killed between it and
  * the outcome, recovery looks whether it happened; what gives the same when repeated is repeated. */
 #include "shim/descriptors.h"
+#include "shim/ghosts.h"
 #include "shim/keep.h"
 #include "shim/paths.h"
 
@@ -76,8 +77,10 @@ static void look_at_names(const struct call *call, struct draft *draft, struct n
     names->arg[i] = arg;
     names->found[i] = file_look(dirfd, path, followed ? 0 : AT_SYMLINK_NOFOLLOW, &names->file[i]);
     draft_add(draft, SEGMENT_FULL_PATH, arg, names->full[i], length);
-    if (names->found[i] == 0)
-      draft_add(draft, SEGMENT_FILE, arg, &names->file[i], sizeof names->file[i]);
+    if (names->found[i] != 0)
+      continue;
+    names->file[i].link_count -= (uint32_t)keep_hidden_links(names->file[i].device, names->file[i].inode);
+    draft_add(draft, SEGMENT_FILE, arg, &names->file[i], sizeof names->file[i]);
   }
 }
 
@@ -108,8 +111,29 @@ static void follow_rename(const struct call *call, const char *from, size_t from
     path_moved(engine.directory, sizeof engine.directory, to, to_length, from, from_length);
 }
 
+/* The file that loses a name by unlink, or by another file's taking it, may have none left. */
+static void follow_victim(const struct call *call, const struct journal_entry *intent)
+{
+  unsigned arg = 0;
+  if (call->id == SYS_renameat2 && call->args[4] & (RENAME_EXCHANGE | RENAME_NOREPLACE))
+    return;
+  for (unsigned i = 0; i < 6; i++)
+    if (kind_of(call, i) == ARG_PATH)
+      arg = i;
+  const struct journal_segment *segment = journal_find_segment(intent, SEGMENT_FILE, (int)arg);
+  if (!segment)
+    return;
+  const struct journal_file *file = (const struct journal_file *)segment->data;
+  if (S_ISREG(file->mode) && file->link_count == 1)
+    ghost_begin(file);
+}
+
 static void follow_replayed(const struct call *call, const struct journal_entry *intent)
 {
+  if (call->id == SYS_unlink || call->id == SYS_unlinkat || renames(call))
+    follow_victim(call, intent);
+  if (!renames(call))
+    return;
   const struct journal_segment *from = journal_find_segment(intent, SEGMENT_FULL_PATH, -1);
   const struct journal_segment *to = from;
   while (to && (to == from || to->type != SEGMENT_FULL_PATH))
@@ -124,7 +148,7 @@ int64_t handle_name(struct call *call)
   int64_t result;
   const struct journal_entry *intent;
   if (!engine_live() && replay_change(call, &result, &intent, NULL)) {
-    if (result == 0 && renames(call))
+    if (result == 0)
       follow_replayed(call, intent);
     return result;
   }
@@ -185,8 +209,12 @@ static void follow_size(const struct call *call, int64_t result)
   if (result != 0 || call->id == SYS_truncate)
     return;
   const struct descriptor *descriptor = descriptor_get((int)call->args[0]);
-  if (descriptor->kind == DESCRIPTOR_PLACEHOLDER && descriptor->flags & DESCRIPTOR_GHOST)
-    call_run(call);
+  if (descriptor->kind != DESCRIPTOR_PLACEHOLDER || !(descriptor->flags & DESCRIPTOR_GHOST))
+    return;
+  if (call->id == SYS_ftruncate)
+    ghost_truncate(descriptor, call->args[1]);
+  else
+    ghost_allocate(descriptor, call);
 }
 
 static bool takes_bytes(const struct call *call, const struct journal_file *file)

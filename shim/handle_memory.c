@@ -6,8 +6,10 @@
  * going live puts that into the file and maps it. So one process is exact; what other processes do
  * with the same mapping meanwhile is not journaled, and the run says so. */
 #include "shim/descriptors.h"
+#include "shim/ghosts.h"
 #include "shim/keep.h"
 #include "shim/mappings.h"
+#include "shim/paths.h"
 #include "shim/x86_64/tsc_trap.h"
 
 #include <errno.h>
@@ -136,7 +138,7 @@ static int64_t map_file(const struct call *call, const struct journal_reference 
   if (fd < 0 || file_look((int)fd, "", AT_EMPTY_PATH, &now) != 0)
     mapped_changed(path);
   bool same = now.size == reference->size && now.ctime_ns == reference->ctime_ns;
-  if (!same && !(file->flags & (FEED_FILE_CHANGED | FEED_FILE_KEPT)))
+  if (!same && !(file->flags & (FEED_FILE_CHANGED | FEED_FILE_KEPT | FEED_FILE_GHOST)))
     mapped_changed(path);
   uint64_t fixed = call->args[3] & MAP_FIXED ? 0 : MAP_FIXED_NOREPLACE;
   int64_t result = raw_syscall6(SYS_mmap, address, call->args[1], call->args[2], call->args[3] | fixed,
@@ -180,9 +182,11 @@ static int64_t map_again(struct call *call, const struct journal_entry *entry)
   if (!segment)
     return call_run(call);
   const struct journal_reference *reference = (const struct journal_reference *)segment->data;
+  char room[PATH_ROOM];
   const struct feed_file *file =
-      feed_find_file(reference->device, reference->inode, reference->birth_ns);
-  const char *path = file && file->path ? feed_at(file->path) : "";
+      feed_find_primary(reference->device, reference->inode, reference->birth_ns);
+  const char *path = ghost_or_file_path(file, room);
+  keep_mark_file(reference->device, reference->inode, reference->birth_ns);
   uint64_t address = (uint64_t)entry->result;
   const struct journal_segment *bytes = journal_find_segment(entry, SEGMENT_OUTPUT, 0);
   if (shared_writable(call)) {
@@ -207,10 +211,11 @@ void mappings_go_live(void)
   for (unsigned i = 0; i < shared_count; i++) {
     const struct shared_mapping *mapping = &shared[i];
     const struct feed_file *file =
-        feed_find_file(mapping->device, mapping->inode, mapping->birth_ns);
+        feed_find_primary(mapping->device, mapping->inode, mapping->birth_ns);
     const char *path = file && file->path ? feed_at(file->path) : "";
-    struct journal_file now;
-    int64_t fd = raw_syscall3(SYS_open, (uint64_t)path, O_RDWR | O_CLOEXEC, 0);
+    struct journal_file now = {.device = mapping->device, .inode = mapping->inode,
+                               .birth_ns = mapping->birth_ns, .mode = 0600};
+    int64_t fd = ghost_file(file) ? ghost_open(&now, NULL, O_RDWR) : open_aside(AT_FDCWD, path, O_RDWR, 0);
     if (fd < 0 || file_look((int)fd, "", AT_EMPTY_PATH, &now) != 0)
       mapped_changed(path);
     uint64_t end = mapping->offset + mapping->length;

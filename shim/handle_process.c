@@ -212,6 +212,8 @@ int64_t handle_exec(struct call *call)
         replay_advance(next);
         return result;
       }
+      if (path_arg)
+        placeholder_replace((int)call->args[0]);
       int64_t result = exec_real(call, environment_arg);
       engine_failed(TAIL_REPORT_FAILED, "a program that the run had started cannot be started again: ",
                     (const char *)call->args[path_arg], result);

@@ -4,6 +4,7 @@
  * Bytes of a large regular file are referenced rather than recorded: device, inode, offset, length
  * and hash. Replay reads them again, from the file or from what was kept of it, and the hash decides. */
 #include "shim/descriptors.h"
+#include "shim/ghosts.h"
 #include "shim/keep.h"
 #include "shim/mappings.h"
 #include "shim/paths.h"
@@ -146,16 +147,8 @@ static void give_at(const struct call *call, const struct reading *reading, uint
     raw_copy((uint8_t *)call->args[1] + at, bytes, length);
 }
 
-static const char *path_of_reference(const struct journal_reference *reference)
+_Noreturn static void input_changed(const char *path)
 {
-  const struct feed_file *file =
-      feed_find_file(reference->device, reference->inode, reference->birth_ns);
-  return file && file->path ? feed_at(file->path) : "";
-}
-
-_Noreturn static void input_changed(const struct journal_reference *reference)
-{
-  const char *path = path_of_reference(reference);
   engine_failed(TAIL_REPORT_INPUT,
                 *path ? "an input is missing, or has other bytes than when the run read it: "
                       : "an input that the run read has no name any more",
@@ -164,19 +157,18 @@ _Noreturn static void input_changed(const struct journal_reference *reference)
 
 /* Fills `length` bytes at `at` of the output from the file. */
 static void give_file(const struct call *call, const struct reading *reading, const char *path,
-                      const struct journal_reference *reference, uint64_t offset, uint64_t at,
-                      uint64_t length)
+                      uint64_t offset, uint64_t at, uint64_t length)
 {
-  int64_t fd = raw_syscall3(SYS_open, (uint64_t)path, O_RDONLY | O_CLOEXEC, 0);
+  int64_t fd = open_aside(AT_FDCWD, path, O_RDONLY, 0);
   if (fd < 0)
-    input_changed(reference);
+    input_changed(path);
   while (length) {
     uint8_t bytes[4096];
     uint8_t *target = reading->vector ? bytes : (uint8_t *)call->args[1] + at;
     uint64_t part = reading->vector && length > sizeof bytes ? sizeof bytes : length;
     int64_t got = raw_syscall4(SYS_pread64, (uint64_t)fd, (uint64_t)target, part, offset);
     if (got <= 0)
-      input_changed(reference);
+      input_changed(path);
     if (reading->vector)
       give_at(call, reading, at, bytes, (uint64_t)got);
     at += (uint64_t)got;
@@ -191,9 +183,12 @@ static void give_reference(const struct call *call, const struct reading *readin
                            const struct journal_reference *reference)
 {
   const struct journal_segment *segment = journal_find_segment(entry, SEGMENT_EXTENTS, 1);
-  const char *path = path_of_reference(reference);
+  char room[PATH_ROOM];
+  const char *path = ghost_or_file_path(
+      feed_find_primary(reference->device, reference->inode, reference->birth_ns), room);
+  keep_mark_file(reference->device, reference->inode, reference->birth_ns);
   if (!segment) {
-    give_file(call, reading, path, reference, reference->offset, 0, reference->length);
+    give_file(call, reading, path, reference->offset, 0, reference->length);
   } else {
     const struct feed_extent *extents = (const struct feed_extent *)segment->data;
     uint64_t count = segment->length / sizeof *extents, at = 0;
@@ -201,12 +196,12 @@ static void give_reference(const struct call *call, const struct reading *readin
       if (extents[i].source == FEED_SOURCE_BLOB)
         give_at(call, reading, at, feed_at(extents[i].offset), extents[i].length);
       else
-        give_file(call, reading, feed_extent_path(&extents[i], path), reference, extents[i].offset, at,
+        give_file(call, reading, feed_extent_path(&extents[i], path), extents[i].offset, at,
                   extents[i].length);
     }
   }
   if (hash_output(call, reading, reference->length) != reference->hash)
-    input_changed(reference);
+    input_changed(path);
 }
 
 /* What a pipe or eventfd of the run holds is made again by replaying its writes; its reads take it. */
@@ -362,6 +357,28 @@ int64_t handle_getdents(struct call *call)
   int64_t result = call_run(call);
   if (result > 0 && descriptor_get(fd)->flags & DESCRIPTOR_LISTS_FDS)
     result = hide_lock((uint8_t *)call->args[1], result, call->id == SYS_getdents64);
+  crash_point();
+  record_complete(call, result);
+  return result;
+}
+
+/* ---- about files ---- */
+
+int64_t handle_stat(struct call *call)
+{
+  call_sign(call);
+  if (!engine_live()) {
+    const struct journal_entry *entry = replay_take(call, JOURNAL_COMPLETE);
+    if (entry) {
+      int64_t result = replay_deliver(call, entry);
+      replay_advance(entry);
+      return result;
+    }
+  }
+  crash_point();
+  int64_t result = call_run(call);
+  if (result == 0)
+    keep_hide_links(call);
   crash_point();
   record_complete(call, result);
   return result;

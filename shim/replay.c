@@ -18,7 +18,7 @@ const void *feed_at(uint64_t offset)
   return (const uint8_t *)engine.feed + offset;
 }
 
-const struct feed_file *feed_find_file(uint64_t device, uint64_t inode, uint64_t birth_ns)
+const struct feed_file *feed_find_primary(uint64_t device, uint64_t inode, uint64_t birth_ns)
 {
   const struct feed_file *files = feed_at(engine.feed->files_offset);
   uint64_t low = 0, high = engine.feed->file_count;
@@ -36,7 +36,9 @@ const struct feed_file *feed_find_file(uint64_t device, uint64_t inode, uint64_t
   if (low == engine.feed->file_count)
     return NULL;
   const struct feed_file *file = &files[low];
-  return file->device == device && file->inode == inode && file->birth_ns == birth_ns ? file : NULL;
+  if (file->device != device || file->inode != inode || file->birth_ns != birth_ns)
+    return NULL;
+  return file->flags & FEED_FILE_REBORN ? &files[file->primary] : file;
 }
 
 static const struct journal_entry *entry_at(uint64_t offset)
@@ -109,6 +111,12 @@ static void give_data(struct call *call, const struct journal_entry *entry)
     call->delivered += segment->length;
     call->delivered_arg = segment->arg;
   }
+}
+
+unsigned replay_next(void)
+{
+  const struct journal_entry *entry = wait_for_turn();
+  return entry ? entry->kind : 0;
 }
 
 const struct journal_entry *replay_take(struct call *call, unsigned kind)
