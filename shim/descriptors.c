@@ -7,6 +7,7 @@
 #include "shim/descriptors.h"
 
 #include "shim/ghosts.h"
+#include "shim/mappings.h"
 #include "shim/paths.h"
 
 #include <errno.h>
@@ -80,6 +81,8 @@ static void describe_placeholder(struct descriptor *descriptor, uint64_t outcome
   descriptor->birth_ns = found ? found->birth_ns : file->birth_ns;
   if (ghost_file(found))
     descriptor->flags |= DESCRIPTOR_GHOST;
+  if (file_is_mapped(descriptor->device, descriptor->inode, descriptor->birth_ns))
+    descriptor->flags |= DESCRIPTOR_MAPPED;
 }
 
 /* A regular file without a name may be a memfd: the program's own, or a placeholder. */

@@ -25,10 +25,11 @@ enum descriptor_kind {
 enum {
   DESCRIPTOR_APPEND = 1,
   DESCRIPTOR_FRESH = 2,      /* the file was empty when this was opened, so its writes are all of it */
-  DESCRIPTOR_GHOST = 4,      /* a placeholder whose file has no name any more: writes are applied */
+  DESCRIPTOR_GHOST = 4,      /* a placeholder whose file has no name any more: it has a store */
   DESCRIPTOR_REFERENCED = 8, /* known to be in the header's list of referenced files */
   DESCRIPTOR_LISTS_FDS = 16, /* a directory of /proc that lists descriptors */
   DESCRIPTOR_OUTER_FILE = 32, /* a regular file that the run was started with */
+  DESCRIPTOR_MAPPED = 64,    /* a placeholder whose file is mapped here: it has a store */
 };
 
 struct descriptor {

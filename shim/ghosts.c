@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The stores of nameless files, one file in kept/ each, made anew by every attempt.
+/* Nameless files, from their stores to the files that stand for them.
  *
  * Killed at any line, the next attempt builds its own. That a file goes on as another one is journaled
  * before the program can do anything with it, so that a name which it gets later is known to be its. */
@@ -7,6 +7,7 @@
 
 #include "shim/keep.h"
 #include "shim/paths.h"
+#include "shim/stores.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,48 +24,14 @@ struct ghost {
 static struct ghost ghosts[GHOST_MAX];
 static unsigned ghost_count;
 
-static size_t put_store(char *path, uint64_t device, uint64_t inode, uint64_t birth_ns)
-{
-  const struct tail_header *header = engine.tail.header;
-  size_t used = path_put_text(path, 0, header->run_directory);
-  used = path_put_text(path, used, "/kept/ghost-");
-  used = path_put_number(path, used, header->attempt, 16);
-  used = path_put_text(path, used, "-");
-  used = path_put_number(path, used, device, 16);
-  used = path_put_text(path, used, "-");
-  used = path_put_number(path, used, inode, 16);
-  used = path_put_text(path, used, "-");
-  return path_put_number(path, used, birth_ns, 16);
-}
-
 _Noreturn static void cannot_build(const char *path, int64_t error)
 {
   engine_failed(TAIL_REPORT_FAILED, "a file without a name cannot be built again: ", path, error);
 }
 
-static int64_t open_store(uint64_t device, uint64_t inode, uint64_t birth_ns)
+static struct store_id id_of(const struct feed_file *file)
 {
-  char path[PATH_ROOM + 128];
-  put_store(path, device, inode, birth_ns);
-  int64_t fd = open_aside(AT_FDCWD, path, O_RDWR | O_CREAT, 0600);
-  if (fd == -ENOENT) {
-    /* A run that has ended has no kept/ any more; verifying it makes one. */
-    char directory[PATH_ROOM + 16];
-    size_t used = path_put_text(directory, 0, engine.tail.header->run_directory);
-    path_put_text(directory, used, "/kept");
-    raw_syscall2(SYS_mkdir, (uint64_t)directory, 0700);
-    fd = open_aside(AT_FDCWD, path, O_RDWR | O_CREAT, 0600);
-  }
-  if (fd < 0)
-    cannot_build(path, fd);
-  return fd;
-}
-
-static bool has_store(uint64_t device, uint64_t inode, uint64_t birth_ns)
-{
-  char path[PATH_ROOM + 128];
-  put_store(path, device, inode, birth_ns);
-  return raw_syscall2(SYS_access, (uint64_t)path, F_OK) == 0;
+  return (struct store_id){file->device, file->inode, file->birth_ns};
 }
 
 /* A kept name that is a link to the file itself has its writes already; a copy has not. */
@@ -79,45 +46,11 @@ bool ghost_file(const struct feed_file *file)
 {
   if (!file || !(file->flags & FEED_FILE_GHOST))
     return false;
-  return !(file->flags & FEED_FILE_KEPT) || has_store(file->device, file->inode, file->birth_ns);
+  struct store_id id = id_of(file);
+  return !(file->flags & FEED_FILE_KEPT) || store_exists(STORE_GHOST, &id);
 }
 
 /* ---- replay ---- */
-
-void ghost_write(const struct descriptor *ghost, uint64_t offset, const void *bytes, uint64_t length)
-{
-  int64_t fd = open_store(ghost->device, ghost->inode, ghost->birth_ns);
-  const uint8_t *from = bytes;
-  while (length) {
-    int64_t put = raw_syscall4(SYS_pwrite64, (uint64_t)fd, (uint64_t)from, length, offset);
-    if (put == -EINTR)
-      continue;
-    if (put <= 0)
-      cannot_build("write", put);
-    from += put;
-    offset += (uint64_t)put;
-    length -= (uint64_t)put;
-  }
-  raw_syscall1(SYS_close, (uint64_t)fd);
-}
-
-void ghost_truncate(const struct descriptor *ghost, uint64_t size)
-{
-  int64_t fd = open_store(ghost->device, ghost->inode, ghost->birth_ns);
-  int64_t result = raw_syscall2(SYS_ftruncate, (uint64_t)fd, size);
-  if (result < 0)
-    cannot_build("ftruncate", result);
-  raw_syscall1(SYS_close, (uint64_t)fd);
-}
-
-void ghost_allocate(const struct descriptor *ghost, const struct call *call)
-{
-  int64_t fd = open_store(ghost->device, ghost->inode, ghost->birth_ns);
-  int64_t result = raw_syscall4(SYS_fallocate, (uint64_t)fd, call->args[1], call->args[2], call->args[3]);
-  if (result < 0)
-    cannot_build("fallocate", result);
-  raw_syscall1(SYS_close, (uint64_t)fd);
-}
 
 void ghost_begin(const struct journal_file *file)
 {
@@ -125,7 +58,8 @@ void ghost_begin(const struct journal_file *file)
   uint32_t kept = FEED_FILE_GHOST | FEED_FILE_KEPT;
   if (!found || (found->flags & kept) != kept || !found->path || kept_by_link(found))
     return;
-  int64_t to = open_store(found->device, found->inode, found->birth_ns);
+  struct store_id id = id_of(found);
+  int64_t to = store_open(STORE_GHOST, &id);
   int64_t from = open_aside(AT_FDCWD, feed_at(found->path), O_RDONLY, 0);
   int64_t result = from < 0 ? from : keep_copy_bytes(from, to);
   if (result < 0)
@@ -141,7 +75,8 @@ const char *ghost_or_file_path(const struct feed_file *file, char *room)
   if (!file)
     return "";
   if (ghost_file(file)) {
-    put_store(room, file->device, file->inode, file->birth_ns);
+    struct store_id id = id_of(file);
+    store_path(STORE_GHOST, &id, room);
     return room;
   }
   return file->path ? feed_at(file->path) : "";
@@ -167,10 +102,9 @@ static void record_reborn(const struct journal_file *before, int64_t fd)
 /* The store's bytes in a nameless file of `directory`; where that cannot be, the store itself. */
 static int64_t make_nameless(const struct journal_file *file, const char *directory)
 {
-  char path[PATH_ROOM + 128];
-  int64_t store = open_store(file->device, file->inode, file->birth_ns);
-  put_store(path, file->device, file->inode, file->birth_ns);
-  raw_syscall1(SYS_unlink, (uint64_t)path);
+  struct store_id id = {file->device, file->inode, file->birth_ns};
+  int64_t store = store_open(STORE_GHOST, &id);
+  store_remove(STORE_GHOST, &id);
   int64_t fd = directory ? open_aside(AT_FDCWD, directory, O_TMPFILE | O_RDWR, 0600) : -ENOENT;
   if (fd < 0)
     return store;

@@ -10,15 +10,11 @@
 /* Is replay to apply the writes to this file? A primary row of the feed, or NULL. */
 bool ghost_file(const struct feed_file *file);
 
-/* Replay: what a call did to the placeholder's file. */
-void ghost_write(const struct descriptor *ghost, uint64_t offset, const void *bytes, uint64_t length);
-void ghost_truncate(const struct descriptor *ghost, uint64_t size);
-void ghost_allocate(const struct descriptor *ghost, const struct call *call);
 /* Replay: a file loses its last name here. What a copy kept of it is where its writes go on from. */
 void ghost_begin(const struct journal_file *file);
 
 /* Where replay finds the bytes of a file (a primary row) now: under its name, in kept/, in the store. "":
- * nowhere. The result lies in the feed or in `room`, PATH_ROOM bytes. */
+ * nowhere. The result lies in the feed or in `room`, PATH_ROOM + 128 bytes. */
 const char *ghost_or_file_path(const struct feed_file *file, char *room);
 
 /* Going live: a new description of the file, and a hold on it until ghosts_release(). file: as it was when it

@@ -114,7 +114,7 @@ static int64_t open_real(const struct descriptor *placeholder, uint64_t status)
   if ((flags & O_TMPFILE) == O_TMPFILE)
     flags &= ~(uint64_t)O_TMPFILE;
   flags &= ~(uint64_t)(O_CREAT | O_EXCL | O_TRUNC | O_NOFOLLOW | STATUS_FLAGS);
-  if (!(placeholder->flags & DESCRIPTOR_GHOST))
+  if (!ghost_file(found))
     return open_named(file, found, flags | status);
   char room[PATH_ROOM];
   int64_t fd = ghost_open(file, directory_of(opening, outcome, room), flags | status);

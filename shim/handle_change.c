@@ -6,7 +6,9 @@
 #include "shim/descriptors.h"
 #include "shim/ghosts.h"
 #include "shim/keep.h"
+#include "shim/mappings.h"
 #include "shim/paths.h"
+#include "shim/stores.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -203,18 +205,27 @@ int64_t handle_attribute(struct call *call)
   return change(call, &draft);
 }
 
-/* Applies a change of size to a placeholder that stands for a nameless file. */
-static void follow_size(const struct call *call, int64_t result)
+/* The stores of the file, if it has any, change their size with it. */
+static void follow_size(const struct call *call, const struct journal_entry *intent, int64_t result)
 {
-  if (result != 0 || call->id == SYS_truncate)
+  if (result != 0)
     return;
-  const struct descriptor *descriptor = descriptor_get((int)call->args[0]);
-  if (descriptor->kind != DESCRIPTOR_PLACEHOLDER || !(descriptor->flags & DESCRIPTOR_GHOST))
+  const struct descriptor *descriptor =
+      call->id == SYS_truncate ? NULL : descriptor_get((int)call->args[0]);
+  if (descriptor && descriptor->kind == DESCRIPTOR_PLACEHOLDER) {
+    if (call->id == SYS_ftruncate)
+      stores_truncate(descriptor, call->args[1]);
+    else
+      stores_allocate(descriptor, call);
     return;
-  if (call->id == SYS_ftruncate)
-    ghost_truncate(descriptor, call->args[1]);
-  else
-    ghost_allocate(descriptor, call);
+  }
+  const struct journal_segment *segment = journal_find_segment(intent, SEGMENT_FILE, -1);
+  if (!segment)
+    return;
+  const struct journal_file *file = (const struct journal_file *)segment->data;
+  struct store_id id = {file->device, file->inode, file->birth_ns};
+  if (file_is_mapped(id.device, id.inode, id.birth_ns))
+    store_truncate(STORE_MAPPED, &id, call->args[1]);
 }
 
 static bool takes_bytes(const struct call *call, const struct journal_file *file)
@@ -231,8 +242,9 @@ int64_t handle_size(struct call *call)
   if (!by_path && descriptor_get((int)call->args[0])->kind == DESCRIPTOR_MEMFD)
     return local(call);
   int64_t result;
-  if (!engine_live() && replay_change(call, &result, NULL, NULL)) {
-    follow_size(call, result);
+  const struct journal_entry *intent;
+  if (!engine_live() && replay_change(call, &result, &intent, NULL)) {
+    follow_size(call, intent, result);
     return result;
   }
   char full[PATH_ROOM], link[32];

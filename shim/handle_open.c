@@ -5,9 +5,9 @@
  * created and before the outcome is journaled: the intent says that the name was free, recovery
  * looks. Truncating and plain creating are repeated, with the same effect. */
 #include "shim/descriptors.h"
-#include "shim/ghosts.h"
 #include "shim/keep.h"
 #include "shim/paths.h"
+#include "shim/stores.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -64,9 +64,8 @@ static void open_again(const struct call *call, const struct opening *opening,
   descriptor_place(fd, outcome->result, opening->path);
   descriptor_forget((int)outcome->result);
   const struct descriptor *descriptor = descriptor_get((int)outcome->result);
-  if (descriptor->kind == DESCRIPTOR_PLACEHOLDER && descriptor->flags & DESCRIPTOR_GHOST &&
-      opening->flags & O_TRUNC)
-    ghost_truncate(descriptor, 0);
+  if (descriptor->kind == DESCRIPTOR_PLACEHOLDER && opening->flags & O_TRUNC)
+    stores_truncate(descriptor, 0);
   replay_advance(outcome);
 }
 

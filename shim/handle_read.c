@@ -74,18 +74,20 @@ static bool referenced(struct descriptor *descriptor, const struct reading *read
   return true;
 }
 
-/* Files of /proc and /sys say that they are empty, and their bytes are gone once they are read. */
-static bool made_when_read(const struct descriptor *descriptor)
+/* Files of /proc and /sys say that they are empty, and their bytes are gone once they are read; those of a file
+ * that is mapped and stored to are gone when the program stores, which no call shows. */
+static bool must_be_recorded(const struct descriptor *descriptor)
 {
   uint64_t major = descriptor->device >> 32;
-  return major == 0 && descriptor->birth_ns == 0;
+  return (major == 0 && descriptor->birth_ns == 0) ||
+         file_is_stored_to(descriptor->device, descriptor->inode);
 }
 
 /* Before the read: whoever changes the file from now on keeps what it changes. */
 static bool may_reference(const struct call *call, const struct reading *reading,
                           const struct descriptor *descriptor)
 {
-  if (descriptor->kind != DESCRIPTOR_REGULAR || made_when_read(descriptor))
+  if (descriptor->kind != DESCRIPTOR_REGULAR || must_be_recorded(descriptor))
     return false;
   uint64_t length = reading->vector
                         ? vector_length((const struct io_vector *)call->args[1], call->args[2])
@@ -122,7 +124,7 @@ static int64_t read_live(struct call *call, const struct reading *reading)
   crash_point();
   int64_t result = call_run(call);
   crash_point();
-  if (result > 0 && referenced(descriptor, reading, result) && !made_when_read(descriptor)) {
+  if (result > 0 && referenced(descriptor, reading, result) && !must_be_recorded(descriptor)) {
     record_reference(call, reading, descriptor, result);
     return result;
   }
@@ -183,7 +185,7 @@ static void give_reference(const struct call *call, const struct reading *readin
                            const struct journal_reference *reference)
 {
   const struct journal_segment *segment = journal_find_segment(entry, SEGMENT_EXTENTS, 1);
-  char room[PATH_ROOM];
+  char room[PATH_ROOM + 128];
   const char *path = ghost_or_file_path(
       feed_find_primary(reference->device, reference->inode, reference->birth_ns), room);
   keep_mark_file(reference->device, reference->inode, reference->birth_ns);

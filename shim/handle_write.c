@@ -4,8 +4,8 @@
  * Killed between the intent and the outcome: a write at an offset is repeated as it is; an append is
  * settled by recovery from the size before and the hash; output to a terminal or pipe is given again. */
 #include "shim/descriptors.h"
-#include "shim/ghosts.h"
 #include "shim/keep.h"
+#include "shim/stores.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -163,12 +163,12 @@ static void give_again(const struct writing *writing, uint64_t at, const uint8_t
 }
 
 /* writing->offset: where it went. */
-static void build_ghost(const struct writing *writing, uint64_t at, const uint8_t *bytes, uint64_t length)
+static void put_in_stores(const struct writing *writing, uint64_t at, const uint8_t *bytes, uint64_t length)
 {
-  ghost_write(descriptor_get(writing->fd), writing->offset + at, bytes, length);
+  stores_write(descriptor_get(writing->fd), writing->offset + at, bytes, length);
 }
 
-/* The placeholder's offset moves as the file's did, and a file without a name gets the bytes. */
+/* The placeholder's offset moves as the file's did, and its stores get the bytes. */
 static void follow_file(const struct call *call, const struct writing *writing,
                         const struct journal_entry *intent, int64_t result)
 {
@@ -178,8 +178,8 @@ static void follow_file(const struct call *call, const struct writing *writing,
     went.offset = (uint64_t)((const struct journal_written *)segment->data)->offset;
   else if (!writing->positioned)
     went.offset = (uint64_t)raw_syscall3(SYS_lseek, (uint64_t)writing->fd, 0, SEEK_CUR);
-  if (descriptor_get(writing->fd)->flags & DESCRIPTOR_GHOST)
-    each_piece(call, &went, (uint64_t)result, build_ghost);
+  if (descriptor_get(writing->fd)->flags & (DESCRIPTOR_GHOST | DESCRIPTOR_MAPPED))
+    each_piece(call, &went, (uint64_t)result, put_in_stores);
   if (!writing->positioned)
     raw_syscall3(SYS_lseek, (uint64_t)writing->fd, went.offset + (uint64_t)result, SEEK_SET);
 }

@@ -124,12 +124,13 @@ static void kept_name(char *ret_name, char *ret_path, const struct journal_file 
   path_put_text(ret_path, used, ret_name);
 }
 
-static void record_kept(const struct journal_file *file, const char *name)
+/* certain: it is a copy, whatever comes next. Else the intent that follows tells. */
+static void record_kept(const struct journal_file *file, const char *name, bool certain)
 {
   struct journal_kept kept = {file->device, file->inode, file->birth_ns};
   struct draft draft;
   begin(&draft);
-  draft_add2(&draft, SEGMENT_KEPT, 0, &kept, sizeof kept, name, raw_length(name));
+  draft_add2(&draft, SEGMENT_KEPT, certain, &kept, sizeof kept, name, raw_length(name));
   draft_append(&draft);
 }
 
@@ -146,7 +147,7 @@ int64_t keep_copy_bytes(int64_t from, int64_t to)
   }
 }
 
-void keep_copy(int dirfd, const char *path, const struct journal_file *file)
+static void copy_file(int dirfd, const char *path, const struct journal_file *file, bool certain)
 {
   char name[96], target[PATH_ROOM + 128];
   kept_name(name, target, file);
@@ -160,7 +161,12 @@ void keep_copy(int dirfd, const char *path, const struct journal_file *file)
   if (result < 0)
     engine_failed(TAIL_REPORT_FAILED, "a file that was read cannot be kept before it is changed: ", path,
                   result);
-  record_kept(file, name);
+  record_kept(file, name, certain);
+}
+
+void keep_copy(int dirfd, const char *path, const struct journal_file *file)
+{
+  copy_file(dirfd, path, file, true);
 }
 
 void keep_link(int dirfd, const char *path, const struct journal_file *file)
@@ -170,10 +176,10 @@ void keep_link(int dirfd, const char *path, const struct journal_file *file)
   int64_t result = raw_syscall5(SYS_linkat, (uint64_t)(int64_t)dirfd, (uint64_t)path,
                                 (uint64_t)(int64_t)AT_FDCWD, (uint64_t)target, 0);
   if (result < 0) {
-    keep_copy(dirfd, path, file);
+    copy_file(dirfd, path, file, false);
     return;
   }
-  record_kept(file, name);
+  record_kept(file, name, false);
   keep_hide_link(file->device, file->inode);
 }
 

@@ -14,7 +14,8 @@ bool keep_referenced(uint64_t device, uint64_t inode);
 /* Before `length` bytes at `offset` of the descriptor's file are overwritten: journals the old ones, as far
  * as the file has any there. Nothing for a file that is not referenced. */
 void keep_range(int fd, const struct descriptor *descriptor, uint64_t offset, uint64_t length);
-/* Before a file is cut or punched: keeps a copy of it whole. path: opened anew, relative to dirfd. */
+/* Before a file is cut or punched, or stored to through a mapping: keeps a copy of it whole. path: opened
+ * anew, relative to dirfd. */
 void keep_copy(int dirfd, const char *path, const struct journal_file *file);
 /* Before a name is taken from a file that is needed further (referenced, or open): keeps it under
  * another name, or a copy where no link can be made. */

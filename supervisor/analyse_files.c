@@ -246,7 +246,8 @@ static int keep_file(struct analysis *analysis, const struct journal_entry *entr
   if (error)
     return error;
   return old_bytes_keep(&analysis->old, file, entry->position, entry->stream,
-                        (const char *)segment->data + sizeof kept, segment->length - sizeof kept);
+                        (const char *)segment->data + sizeof kept, segment->length - sizeof kept,
+                        segment->arg == 1);
 }
 
 /* Two FILE segments: the second file stands for the first, which nobody could open again. */
