@@ -72,6 +72,7 @@ struct engine {
   const struct feed_header *feed; /* NULL when the run began live */
   bool unjournaled;               /* a forked child: its calls pass */
   bool tsc_trapped;
+  bool has_threads;               /* or has had some */
   int32_t pid_real;
   uint64_t (*clock_original)(int clock, void *timespec); /* the vDSO's own, or NULL */
   uint64_t original[BOUNDARY_SLOT_COUNT];
@@ -94,10 +95,18 @@ static inline bool engine_live(void)
 const struct journal_entry *replay_take(struct call *call, unsigned kind);
 /* The kind of the entry that replay_take() would look at, of whatever call; 0: the feed is used up. */
 unsigned replay_next(void);
+/* The next entry of this stream, which others may come before; NULL: there is none. */
+const struct journal_entry *replay_own_next(void);
 /* Moves past `entry`; the next thread's turn. */
 void replay_advance(const struct journal_entry *entry);
 /* The entry after `entry` in its stream, or NULL at the feed's end. */
 const struct journal_entry *replay_peek(const struct journal_entry *entry);
+/* After a call of a process with several threads: waits until the thread may go on. */
+void replay_yield(void);
+/* This thread is about to sleep until another one wakes it by that word of memory; 0: it is awake again. */
+void replay_sleeps(uint64_t word);
+/* All that sleep for that word are about to be woken. */
+void replay_wakes(uint64_t word);
 /* Copies recorded outputs to the program's memory and gives the recorded result. */
 int64_t replay_deliver(struct call *call, const struct journal_entry *entry);
 /* INTENT then RESULT: the recorded outcome in *ret_result and true; false: live now. *ret_intent and

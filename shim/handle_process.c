@@ -100,10 +100,17 @@ static int64_t make_thread(struct call *call)
   }
   uint64_t own;
   __asm__("movq %%fs:0, %0" : "=r"(own));
+  engine.has_threads = true;
   struct thread *thread = (struct thread *)(call->args[4] + ((uint64_t)&engine_thread - own));
   thread->stream = (uint32_t)stream;
   call->frame->raw = FRAME_PLAIN;
   return 0;
+}
+
+/* The first call of a new thread: in replay it goes on from here when it is its turn. */
+int64_t handle_thread(struct call *call)
+{
+  return call_run(call);
 }
 
 static void become_unjournaled(void)
