@@ -109,7 +109,11 @@ static void tell_anonymous(int fd, struct descriptor *descriptor)
 {
   char path[PATH_ROOM];
   path_of_descriptor(fd, path);
-  descriptor->kind = raw_same_text(path, "anon_inode:[eventfd]") ? DESCRIPTOR_EVENTFD : DESCRIPTOR_ANONYMOUS;
+  descriptor->kind = raw_same_text(path, "anon_inode:[eventfd]")    ? DESCRIPTOR_EVENTFD
+                     : raw_same_text(path, "anon_inode:[timerfd]")  ? DESCRIPTOR_TIMERFD
+                     : raw_same_text(path, "anon_inode:[signalfd]") ? DESCRIPTOR_SIGNALFD
+                     : raw_same_text(path, "anon_inode:inotify")    ? DESCRIPTOR_INOTIFY
+                                                                    : DESCRIPTOR_ANONYMOUS;
 }
 
 /* Was the run started with this object? */

@@ -14,7 +14,10 @@ enum descriptor_kind {
   DESCRIPTOR_PIPE,        /* made inside the run */
   DESCRIPTOR_PAIR,        /* a socket of a socketpair made inside the run */
   DESCRIPTOR_EVENTFD,
-  DESCRIPTOR_ANONYMOUS,   /* epoll, timerfd, signalfd, inotify, ... */
+  DESCRIPTOR_TIMERFD,
+  DESCRIPTOR_SIGNALFD,
+  DESCRIPTOR_INOTIFY,
+  DESCRIPTOR_ANONYMOUS,   /* epoll, ... */
   DESCRIPTOR_MEMFD,       /* the program's own */
   DESCRIPTOR_SOCKET,
   DESCRIPTOR_DEVICE,      /* a character or block device, or a named pipe */

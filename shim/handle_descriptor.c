@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Calls that make, copy, close and ask about descriptors. In replay they run for real, on the
  * placeholders: the kernel keeps numbers, sharing, flags and locks, and the result must agree. */
+#include "shim/channels.h"
 #include "shim/descriptors.h"
 #include "shim/locks.h"
 
@@ -11,6 +12,7 @@
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <termios.h>
 
 /* The run's lock lies on a descriptor that the program does not know of. */
@@ -365,6 +367,22 @@ int64_t handle_ioctl(struct call *call)
   }
 }
 
+/* ---- epoll ---- */
+
+/* An event that is told once (edge triggered, one shot) was told then: the set has to know. */
+int64_t handle_epoll_wait(struct call *call)
+{
+  call_sign(call);
+  const struct journal_entry *entry = engine_live() ? NULL : replay_take(call, JOURNAL_COMPLETE);
+  if (!entry)
+    return observe(call);
+  if (entry->result > 0)
+    raw_syscall4(SYS_epoll_wait, call->args[0], call->args[1], (uint64_t)entry->result, 0);
+  int64_t result = replay_deliver(call, entry);
+  replay_advance(entry);
+  return result;
+}
+
 /* ---- select ---- */
 
 /* Three sets of nfds bits in whole longs, and for select the time that is left. */
@@ -435,6 +453,27 @@ int64_t handle_again(struct call *call)
   return local_again(call);
 }
 
+/* Replay: what the other end holds is there again. */
+static int64_t send_in_pair(struct call *call)
+{
+  const struct journal_entry *entry = engine_live() ? NULL : replay_take(call, JOURNAL_COMPLETE);
+  if (!entry) {
+    crash_point();
+    int64_t result = call_run(call);
+    crash_point();
+    record_complete(call, result);
+    return result;
+  }
+  int64_t result = entry->result;
+  struct io_vector one = {(uint8_t *)call->args[1], call->args[2]};
+  if (call->id == SYS_sendto && result > 0)
+    channel_put(call, &one, 1, (uint64_t)result);
+  else if (call->id == SYS_shutdown || result > 0)
+    call_run(call);
+  replay_advance(entry);
+  return result;
+}
+
 /* Between two ends inside the run it is local, to anybody else remote. */
 int64_t handle_send(struct call *call)
 {
@@ -445,7 +484,7 @@ int64_t handle_send(struct call *call)
         hash_mix(call->signature, hash_vector_whole(message->pieces, message->piece_count)) | 1;
   }
   if (descriptor_get((int)call->args[0])->kind == DESCRIPTOR_PAIR)
-    return local_again(call);
+    return send_in_pair(call);
   return change_signed(call);
 }
 
@@ -503,17 +542,32 @@ static void receive_again(struct call *call, const struct journal_entry *entry)
   }
 }
 
+static int64_t receive(struct call *call)
+{
+  const struct journal_entry *entry = engine_live() ? NULL : replay_take(call, JOURNAL_COMPLETE);
+  if (!entry)
+    return observe(call);
+  int64_t result = replay_deliver(call, entry);
+  if (!(call->args[3] & MSG_PEEK))
+    channel_take((int)call->args[0], result);
+  replay_advance(entry);
+  return result;
+}
+
 int64_t handle_receive(struct call *call)
 {
-  if (call->id == SYS_recvfrom)
-    return observe(call);
   if (call->id == SYS_recvmmsg)
     return -ENOSYS;
   call_sign(call);
+  if (call->id == SYS_recvfrom)
+    return receive(call);
   if (!engine_live()) {
     const struct journal_entry *entry = replay_take(call, JOURNAL_COMPLETE);
     if (entry) {
       int64_t result = entry->result;
+      /* For the descriptors that came with it. */
+      if (result >= 0 && descriptor_get((int)call->args[0])->kind == DESCRIPTOR_PAIR)
+        raw_syscall3(SYS_recvmsg, call->args[0], call->args[1], call->args[2] | MSG_DONTWAIT);
       if (!raw_is_error(result))
         receive_again(call, entry);
       replay_advance(entry);

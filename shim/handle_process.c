@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <linux/sched.h>
 #include <signal.h>
+#include <time.h>
 
 /* ---- who one is ---- */
 
@@ -59,6 +60,23 @@ int64_t handle_kill(struct call *call)
   record_intent(&draft, call);
   result = call_run(&translated);
   record_result(call, result);
+  return result;
+}
+
+/* A signal that was taken is not pending any more. */
+int64_t handle_sigwait(struct call *call)
+{
+  call_sign(call);
+  const struct journal_entry *entry = engine_live() ? NULL : replay_take(call, JOURNAL_COMPLETE);
+  if (!entry)
+    return observe(call);
+  int64_t result = replay_deliver(call, entry);
+  if (result > 0) {
+    const struct timespec now = {0, 0};
+    uint64_t one = 1ull << (result - 1);
+    raw_syscall4(SYS_rt_sigtimedwait, (uint64_t)&one, 0, (uint64_t)&now, sizeof one);
+  }
+  replay_advance(entry);
   return result;
 }
 

@@ -3,6 +3,7 @@
  *
  * Bytes of a large regular file are referenced rather than recorded: device, inode, offset, length
  * and hash. Replay reads them again, from the file or from what was kept of it, and the hash decides. */
+#include "shim/channels.h"
 #include "shim/descriptors.h"
 #include "shim/ghosts.h"
 #include "shim/keep.h"
@@ -206,33 +207,6 @@ static void give_reference(const struct call *call, const struct reading *readin
     input_changed(path);
 }
 
-/* What a pipe or eventfd of the run holds is made again by replaying its writes; its reads take it. */
-static void take_again(int fd, int kind, int64_t length)
-{
-  uint8_t bytes[4096];
-  int available = 0;
-  if (kind == DESCRIPTOR_EVENTFD) {
-    struct {
-      int fd;
-      short events, revents;
-    } ready = {fd, 1, 0};
-    if (raw_syscall3(SYS_poll, (uint64_t)&ready, 1, 0) == 1)
-      raw_syscall3(SYS_read, (uint64_t)fd, (uint64_t)bytes, 8);
-    return;
-  }
-  if (raw_syscall3(SYS_ioctl, (uint64_t)fd, FIONREAD, (uint64_t)&available) != 0)
-    return;
-  if (length > available)
-    length = available;
-  while (length > 0) {
-    uint64_t part = length > (int64_t)sizeof bytes ? sizeof bytes : (uint64_t)length;
-    int64_t got = raw_syscall3(SYS_read, (uint64_t)fd, (uint64_t)bytes, part);
-    if (got <= 0)
-      return;
-    length -= got;
-  }
-}
-
 static void follow(const struct reading *reading, int64_t result)
 {
   if (result <= 0)
@@ -245,10 +219,8 @@ static void follow(const struct reading *reading, int64_t result)
     if (!reading->positioned)
       raw_syscall3(SYS_lseek, (uint64_t)reading->fd, (uint64_t)result, SEEK_CUR);
     break;
-  case DESCRIPTOR_PIPE:
-  case DESCRIPTOR_PAIR:
-  case DESCRIPTOR_EVENTFD:
-    take_again(reading->fd, descriptor->kind, result);
+  default:
+    channel_take(reading->fd, result);
     break;
   }
 }

@@ -3,6 +3,7 @@
  *
  * Killed between the intent and the outcome: a write at an offset is repeated as it is; an append is
  * settled by recovery from the size before and the hash; output to a terminal or pipe is given again. */
+#include "shim/channels.h"
 #include "shim/descriptors.h"
 #include "shim/keep.h"
 #include "shim/stores.h"
@@ -201,27 +202,42 @@ static void follow(const struct call *call, const struct writing *writing,
     follow_file(call, writing, intent, result);
 }
 
-/* A pipe or eventfd of the run holds again what it held; nobody else reads it meanwhile, so it has
- * the room that it had. */
+/* The call without its first `skip` bytes, which a reader has got already. */
+static int64_t run_rest(const struct call *call, const struct writing *writing, uint64_t skip)
+{
+  struct io_vector one = {(uint8_t *)call->args[1], call->args[2]};
+  const struct io_vector *pieces =
+      writing->vector ? (const struct io_vector *)call->args[1] : &one;
+  uint64_t done = skip;
+  while (skip >= pieces->length && done < writing->length) {
+    skip -= pieces->length;
+    pieces++;
+  }
+  if (done == writing->length)
+    return (int64_t)done;
+  int64_t result = raw_syscall3(SYS_write, (uint64_t)writing->fd, (uint64_t)(pieces->base + skip),
+                                pieces->length - skip);
+  return result < 0 ? (int64_t)done : (int64_t)done + result;
+}
+
+/* Into a pipe or counter of the run. */
 static int64_t write_local(struct call *call, const struct writing *writing)
 {
+  struct io_vector one = {(uint8_t *)call->args[1], call->args[2]};
   if (!engine_live()) {
     const struct journal_entry *entry = replay_take(call, JOURNAL_COMPLETE);
     if (entry) {
       int64_t result = entry->result;
-      struct {
-        int fd;
-        short events, revents;
-      } ready = {writing->fd, 4, 0};
-      bool room = raw_syscall3(SYS_poll, (uint64_t)&ready, 1, 0) == 1;
-      if (result > 0 && room)
-        call_run(call);
+      if (result > 0)
+        channel_put(call, writing->vector ? (const struct io_vector *)call->args[1] : &one,
+                    writing->vector ? call->args[2] : 1, (uint64_t)result);
       replay_advance(entry);
       return result;
     }
   }
   crash_point();
-  int64_t result = call_run(call);
+  uint64_t skip = channel_ahead(writing->fd, writing->length);
+  int64_t result = skip ? run_rest(call, writing, skip) : call_run(call);
   crash_point();
   record_complete(call, result);
   return result;
