@@ -45,13 +45,15 @@ enum {
   FEED_FILE_KEPT = 2,    /* a ghost, and path is in kept/: the file itself where device and inode
                             agree, else a copy as it was before its last name was taken away */
   FEED_FILE_CHANGED = 4, /* the run itself has changed it: times and size prove nothing */
+  FEED_FILE_REBORN = 8,  /* it was a ghost and goes on as another file: the row `primary` has its path, and
+                            the file there has another identity */
 };
 
 struct feed_file {
   uint64_t device, inode, birth_ns;
   uint64_t path; /* offset in the feed of where it is now; 0: nowhere */
   uint32_t flags;
-  uint32_t zero;
+  uint32_t primary; /* REBORN: index of the row with the file's first identity; else 0 */
 };
 
 /* KEPT: a copy in kept/ from before the run cut the file, which may be there and have a name still;

@@ -36,6 +36,7 @@
 #define TAIL_PATH_SIZE 4096u
 #define TAIL_REFERENCED_MAX 4096u
 #define TAIL_OUTER_MAX 16u
+#define TAIL_KEPT_MAX 512u
 /* Everything of the tail and the feed lies at these addresses in the program. */
 #define TAIL_ADDRESS 0x6f0000000000ull
 #define FEED_ADDRESS 0x6e0000000000ull
@@ -87,6 +88,12 @@ struct tail_referenced {
   uint64_t device, birth_ns;
 };
 
+/* A file that has a name in kept/ and may be open. */
+struct tail_kept {
+  _Atomic uint64_t inode; /* stored last */
+  uint64_t device;
+};
+
 struct tail_header {
   char magic[8];
   uint32_t version; /* JOURNAL_VERSION */
@@ -127,6 +134,8 @@ struct tail_header {
                                                  crash_at is 0, several threads' may be too few */
   _Atomic uint32_t noted;               /* bits of what has been said once per run (TAIL_NOTED_*) */
   _Atomic uint32_t references_overflow; /* 1: more files referenced than fit; all count as referenced */
+  _Atomic uint32_t kept_count;          /* may exceed what fits: the rest is not hidden */
+  struct tail_kept kept[TAIL_KEPT_MAX]; /* names that the program does not count */
   struct tail_report report;
   struct tail_referenced referenced[TAIL_REFERENCED_MAX]; /* open addressing by inode */
 };

@@ -6,16 +6,22 @@
  * kernel, also over an exec, and going live only asks it. */
 #include "shim/descriptors.h"
 
+#include "shim/ghosts.h"
+#include "shim/mappings.h"
 #include "shim/paths.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #define TABLE_SIZE 4096
 #define PLACEHOLDER_NAME "perdure:"
 
 static struct descriptor table[TABLE_SIZE];
+static _Atomic int table_end; /* above all that is known */
 static struct descriptor beyond;
 
 void file_from_statx(struct journal_file *file, const struct statx *stx)
@@ -51,21 +57,32 @@ static bool starts_with(const char *text, const char *prefix)
   return true;
 }
 
-/* What it stands for. A file that has lost its last name is rebuilt from the writes of the replay. */
-static void tell_placeholder(struct descriptor *descriptor, const struct journal_entry *entry)
+static uint64_t take_number(const char **text)
 {
+  uint64_t number = 0;
+  while (**text >= '0' && **text <= '9')
+    number = number * 10 + (uint64_t)(*(*text)++ - '0');
+  return number;
+}
+
+/* What it stands for, from the feed. */
+static void describe_placeholder(struct descriptor *descriptor, uint64_t outcome, uint64_t opening)
+{
+  const struct journal_segment *segment = journal_find_segment(feed_at(outcome), SEGMENT_FILE, -1);
   descriptor->kind = DESCRIPTOR_PLACEHOLDER;
-  descriptor->feed_offset = feed_offset(entry);
-  const struct journal_segment *segment = journal_find_segment(entry, SEGMENT_FILE, -1);
+  descriptor->outcome = outcome;
+  descriptor->opening = opening;
   if (!segment)
     return;
   const struct journal_file *file = (const struct journal_file *)segment->data;
-  const struct feed_file *found = feed_find_file(file->device, file->inode, file->birth_ns);
-  descriptor->device = file->device;
-  descriptor->inode = file->inode;
-  descriptor->birth_ns = file->birth_ns;
-  if (found && found->flags & FEED_FILE_GHOST)
+  const struct feed_file *found = feed_find_primary(file->device, file->inode, file->birth_ns);
+  descriptor->device = found ? found->device : file->device;
+  descriptor->inode = found ? found->inode : file->inode;
+  descriptor->birth_ns = found ? found->birth_ns : file->birth_ns;
+  if (ghost_file(found))
     descriptor->flags |= DESCRIPTOR_GHOST;
+  if (file_is_mapped(descriptor->device, descriptor->inode, descriptor->birth_ns))
+    descriptor->flags |= DESCRIPTOR_MAPPED;
 }
 
 /* A regular file without a name may be a memfd: the program's own, or a placeholder. */
@@ -80,18 +97,23 @@ static void tell_nameless(int fd, struct descriptor *descriptor)
     descriptor->kind = DESCRIPTOR_MEMFD;
     return;
   }
-  uint64_t offset = 0;
-  for (name += sizeof PLACEHOLDER_NAME - 1; *name >= '0' && *name <= '9'; name++)
-    offset = offset * 10 + (uint64_t)(*name - '0');
-  if (!engine_live())
-    tell_placeholder(descriptor, feed_at(offset));
+  if (engine_live())
+    return;
+  name += sizeof PLACEHOLDER_NAME - 1;
+  uint64_t outcome = take_number(&name);
+  name++;
+  describe_placeholder(descriptor, outcome, take_number(&name));
 }
 
 static void tell_anonymous(int fd, struct descriptor *descriptor)
 {
   char path[PATH_ROOM];
   path_of_descriptor(fd, path);
-  descriptor->kind = raw_same_text(path, "anon_inode:[eventfd]") ? DESCRIPTOR_EVENTFD : DESCRIPTOR_ANONYMOUS;
+  descriptor->kind = raw_same_text(path, "anon_inode:[eventfd]")    ? DESCRIPTOR_EVENTFD
+                     : raw_same_text(path, "anon_inode:[timerfd]")  ? DESCRIPTOR_TIMERFD
+                     : raw_same_text(path, "anon_inode:[signalfd]") ? DESCRIPTOR_SIGNALFD
+                     : raw_same_text(path, "anon_inode:inotify")    ? DESCRIPTOR_INOTIFY
+                                                                    : DESCRIPTOR_ANONYMOUS;
 }
 
 /* Was the run started with this object? */
@@ -107,6 +129,17 @@ static void tell_outer(struct descriptor *descriptor, bool regular)
         descriptor->kind = DESCRIPTOR_OUTER;
       return;
     }
+}
+
+/* Two sockets that were made together have no names, either of them. */
+static bool is_pair(int fd)
+{
+  uint16_t name[64], peer[64];
+  uint32_t name_length = sizeof name, peer_length = sizeof peer;
+  return raw_syscall3(SYS_getsockname, (uint64_t)fd, (uint64_t)name, (uint64_t)&name_length) == 0 &&
+         name[0] == AF_UNIX && name_length == sizeof *name &&
+         raw_syscall3(SYS_getpeername, (uint64_t)fd, (uint64_t)peer, (uint64_t)&peer_length) == 0 &&
+         peer_length == sizeof *peer;
 }
 
 /* A pipe that was opened by a path reaches beyond the process. */
@@ -135,7 +168,8 @@ static void fill(int fd, struct descriptor *descriptor)
       descriptor->flags |= DESCRIPTOR_APPEND;
     if (file.link_count == 0)
       tell_nameless(fd, descriptor);
-    tell_outer(descriptor, true);
+    if (descriptor->kind == DESCRIPTOR_REGULAR)
+      tell_outer(descriptor, true);
     break;
   case S_IFDIR:
     descriptor->kind = DESCRIPTOR_DIRECTORY;
@@ -145,7 +179,7 @@ static void fill(int fd, struct descriptor *descriptor)
     tell_outer(descriptor, false);
     break;
   case S_IFSOCK:
-    descriptor->kind = DESCRIPTOR_SOCKET;
+    descriptor->kind = is_pair(fd) ? DESCRIPTOR_PAIR : DESCRIPTOR_SOCKET;
     tell_outer(descriptor, false);
     break;
   case 0:
@@ -158,14 +192,23 @@ static void fill(int fd, struct descriptor *descriptor)
   }
 }
 
+static void known_up_to(int fd)
+{
+  int end = atomic_load(&table_end);
+  while (fd >= end && !atomic_compare_exchange_weak(&table_end, &end, fd + 1))
+    ;
+}
+
 struct descriptor *descriptor_get(int fd)
 {
   if (fd < 0 || fd >= TABLE_SIZE) {
     fill(fd, &beyond);
     return &beyond;
   }
-  if (table[fd].kind == DESCRIPTOR_UNKNOWN)
+  if (table[fd].kind == DESCRIPTOR_UNKNOWN) {
     fill(fd, &table[fd]);
+    known_up_to(fd);
+  }
   return &table[fd];
 }
 
@@ -177,23 +220,70 @@ void descriptor_forget(int fd)
 
 void descriptor_forget_all(void)
 {
-  for (int fd = 0; fd < TABLE_SIZE; fd++)
+  for (int fd = 0; fd < table_end; fd++)
     table[fd].kind = DESCRIPTOR_UNKNOWN;
+}
+
+void descriptor_forget_range(unsigned first, unsigned last)
+{
+  for (unsigned fd = first; fd <= last && fd < (unsigned)table_end; fd++)
+    table[fd].kind = DESCRIPTOR_UNKNOWN;
+}
+
+static void learn(int fd, void *context)
+{
+  descriptor_get(fd);
+}
+
+void descriptors_learn(void)
+{
+  each_descriptor(learn, NULL);
+}
+
+void descriptor_status_changed(int fd)
+{
+  const struct descriptor changed = *descriptor_get(fd);
+  for (int other = 0; other < table_end; other++) {
+    struct descriptor *known = &table[other];
+    if (known->kind != DESCRIPTOR_REGULAR || known->inode != changed.inode || known->device != changed.device)
+      continue;
+    known->flags &= (uint8_t)~DESCRIPTOR_APPEND;
+    if (raw_syscall2(SYS_fcntl, (uint64_t)other, F_GETFL) & O_APPEND)
+      known->flags |= DESCRIPTOR_APPEND;
+  }
 }
 
 void descriptor_copy(int from, int to)
 {
   if (to < 0 || to >= TABLE_SIZE)
     return;
+  known_up_to(to);
   if (from >= 0 && from < TABLE_SIZE)
     table[to] = table[from];
   else
     table[to].kind = DESCRIPTOR_UNKNOWN;
 }
 
+int descriptor_next_known(unsigned fd)
+{
+  for (int known = fd < TABLE_SIZE ? (int)fd : TABLE_SIZE; known < table_end; known++)
+    if (table[known].kind != DESCRIPTOR_UNKNOWN)
+      return known;
+  return -1;
+}
+
+int descriptor_next_placeholder(int after, uint64_t device, uint64_t inode, uint64_t birth_ns)
+{
+  for (int fd = after + 1; fd < table_end; fd++)
+    if (table[fd].kind == DESCRIPTOR_PLACEHOLDER && table[fd].inode == inode &&
+        table[fd].device == device && table[fd].birth_ns == birth_ns)
+      return fd;
+  return -1;
+}
+
 bool descriptor_needs_file(uint64_t device, uint64_t inode)
 {
-  for (int fd = 0; fd < TABLE_SIZE; fd++)
+  for (int fd = 0; fd < table_end; fd++)
     if (table[fd].kind == DESCRIPTOR_REGULAR && table[fd].inode == inode &&
         table[fd].device == device && !(table[fd].flags & DESCRIPTOR_FRESH))
       return true;
@@ -204,25 +294,55 @@ void descriptor_not_fresh(int fd)
 {
   const struct descriptor *changed = descriptor_get(fd);
   uint64_t device = changed->device, inode = changed->inode;
-  for (int other = 0; other < TABLE_SIZE; other++)
+  for (int other = 0; other < table_end; other++)
     if (table[other].inode == inode && table[other].device == device)
       table[other].flags &= (uint8_t)~DESCRIPTOR_FRESH;
 }
 
-int64_t placeholder_make(const struct journal_entry *entry, uint64_t open_flags)
+int64_t placeholder_make(const struct journal_entry *outcome, const struct journal_entry *opening,
+                         uint64_t open_flags)
 {
   char name[64];
   size_t used = path_put_text(name, 0, PLACEHOLDER_NAME);
-  path_put_number(name, used, feed_offset(entry), 10);
+  used = path_put_number(name, used, feed_offset(outcome), 10);
+  used = path_put_text(name, used, ":");
+  path_put_number(name, used, feed_offset(opening), 10);
   int64_t fd = raw_syscall2(SYS_memfd_create, (uint64_t)name, open_flags & O_CLOEXEC ? MFD_CLOEXEC : 0);
   if (fd < 0)
     return fd;
   uint64_t status = open_flags & (O_APPEND | O_NONBLOCK);
   if (status)
     raw_syscall3(SYS_fcntl, (uint64_t)fd, F_SETFL, status);
-  if (fd < TABLE_SIZE) {
-    table[fd] = (struct descriptor){.flags = open_flags & O_APPEND ? DESCRIPTOR_APPEND : 0};
-    tell_placeholder(&table[fd], entry);
-  }
+  descriptor_forget((int)fd);
+  return fd;
+}
+
+void descriptor_place(int64_t fd, int64_t wanted, const char *what)
+{
+  if (fd == wanted)
+    return;
+  bool taken = raw_syscall2(SYS_fcntl, (uint64_t)wanted, F_GETFD) >= 0;
+  if (fd < 0 || taken)
+    engine_failed(TAIL_REPORT_FAILED, "a descriptor came back with another number than before: ", what, fd);
+  uint64_t close_on_exec = (uint64_t)raw_syscall2(SYS_fcntl, (uint64_t)fd, F_GETFD) & FD_CLOEXEC;
+  int64_t placed = raw_syscall3(SYS_dup3, (uint64_t)fd, (uint64_t)wanted, close_on_exec ? O_CLOEXEC : 0);
+  if (placed != wanted)
+    engine_failed(TAIL_REPORT_FAILED, "a descriptor cannot get the number that it had: ", what, placed);
+  raw_syscall1(SYS_close, (uint64_t)fd);
+  descriptor_forget((int)fd);
+  descriptor_forget((int)wanted);
+}
+
+int64_t open_aside(int dirfd, const char *path, uint64_t flags, uint64_t mode)
+{
+  flags |= O_CLOEXEC;
+  int64_t fd = raw_syscall4(SYS_openat, (uint64_t)(int64_t)dirfd, (uint64_t)path, flags, mode);
+  struct rlimit limit;
+  if (fd != -EMFILE || raw_syscall2(SYS_getrlimit, RLIMIT_NOFILE, (uint64_t)&limit) != 0)
+    return fd;
+  struct rlimit raised = {limit.rlim_max, limit.rlim_max};
+  raw_syscall2(SYS_setrlimit, RLIMIT_NOFILE, (uint64_t)&raised);
+  fd = raw_syscall4(SYS_openat, (uint64_t)(int64_t)dirfd, (uint64_t)path, flags, mode);
+  raw_syscall2(SYS_setrlimit, RLIMIT_NOFILE, (uint64_t)&limit);
   return fd;
 }

@@ -136,7 +136,10 @@ int64_t engine_enter(struct engine_frame *frame)
   struct call call = {.shape = shape, .id = (uint16_t)number, .frame = frame};
   for (int i = 0; i < 6; i++)
     call.args[i] = frame->args[i];
-  return handler(&call);
+  int64_t result = handler(&call);
+  if (__builtin_expect(engine.has_threads, 0) && frame->raw == FRAME_DONE && !engine_live())
+    replay_yield();
+  return result;
 }
 
 void crash_point(void)

@@ -77,6 +77,7 @@ struct engine {
   bool threaded;                  /* there has been a second thread */
   bool unjournaled;               /* a forked child: its calls pass */
   bool tsc_trapped;
+  bool has_threads;               /* or has had some */
   int32_t pid_real;
   uint64_t (*clock_original)(int clock, void *timespec); /* the vDSO's own, or NULL */
   uint64_t original[BOUNDARY_SLOT_COUNT];
@@ -97,10 +98,20 @@ static inline bool engine_live(void)
  * with this signature; anything else is a divergence, which ends the process. Gives DATA to the
  * call's output on the way. NULL: the feed is used up, the process is live now. */
 const struct journal_entry *replay_take(struct call *call, unsigned kind);
+/* The kind of the entry that replay_take() would look at, of whatever call; 0: the feed is used up. */
+unsigned replay_next(void);
+/* The next entry of this stream, which others may come before; NULL: there is none. */
+const struct journal_entry *replay_own_next(void);
 /* Moves past `entry`; the next thread's turn. */
 void replay_advance(const struct journal_entry *entry);
 /* The entry after `entry` in its stream, or NULL at the feed's end. */
 const struct journal_entry *replay_peek(const struct journal_entry *entry);
+/* After a call of a process with several threads: waits until the thread may go on. */
+void replay_yield(void);
+/* This thread is about to sleep until another one wakes it by that word of memory; 0: it is awake again. */
+void replay_sleeps(uint64_t word);
+/* All that sleep for that word are about to be woken. */
+void replay_wakes(uint64_t word);
 /* Copies recorded outputs to the program's memory and gives the recorded result. */
 int64_t replay_deliver(struct call *call, const struct journal_entry *entry);
 /* INTENT then RESULT: the recorded outcome in *ret_result and true; false: live now. *ret_intent (may be
@@ -113,8 +124,8 @@ void replay_to_end(struct call *call);
 /* Where in the feed an entry lies, and the other way round. */
 uint64_t feed_offset(const void *place);
 const void *feed_at(uint64_t offset);
-/* The file of that identity, or NULL. */
-const struct feed_file *feed_find_file(uint64_t device, uint64_t inode, uint64_t birth_ns);
+/* The file of that identity, or NULL; under the identity that it had first. */
+const struct feed_file *feed_find_primary(uint64_t device, uint64_t inode, uint64_t birth_ns);
 
 /* Gives the thread a stack for the engine. */
 void engine_stack_make(void);

@@ -5,16 +5,28 @@
  * Nothing in the world is changed, but for the stores of shared mappings. Killed at any line, the next
  * attempt replays again; a file that is not what it was ends the run before anything else happens. */
 #include "shim/descriptors.h"
+#include "shim/ghosts.h"
+#include "shim/keep.h"
+#include "shim/locks.h"
 #include "shim/mappings.h"
 #include "shim/paths.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #define STATUS_FLAGS (O_APPEND | O_NONBLOCK | O_ASYNC | O_DIRECT | O_NOATIME)
 #define FD_MAX 65536
+#define LIST_ADDRESS (TAIL_ADDRESS - (3ull << 32))
+
+/* A descriptor and what it is on. */
+struct listed_fd {
+  uint64_t device, inode;
+  int fd;
+};
 
 struct listed {
   uint64_t inode;
@@ -24,18 +36,7 @@ struct listed {
   char name[];
 };
 
-/* ---- locks, from /proc/self/fdinfo ---- */
-
-static bool has(const char *line, const char *end, const char *word)
-{
-  size_t length = raw_length(word);
-  for (; line + length <= end; line++)
-    if (raw_equal(line, word, length))
-      return true;
-  return false;
-}
-
-/* The number after the last `before` characters, from the right: "... 00:01:77 0 EOF". */
+/* The number that a name of /proc/self/fd is. */
 static uint64_t number_at(const char *place)
 {
   uint64_t number = 0;
@@ -44,77 +45,20 @@ static uint64_t number_at(const char *place)
   return number;
 }
 
-static void take_lock(int target, const char *line, const char *end)
+static uint64_t flags_of(const struct journal_entry *opening)
 {
-  bool write = has(line, end, " WRITE ");
-  if (has(line, end, "FLOCK ")) {
-    raw_syscall2(SYS_flock, (uint64_t)target, write ? LOCK_EX : LOCK_SH);
-    return;
-  }
-  const char *last = end;
-  while (last > line && last[-1] != ' ')
-    last--;
-  const char *first = last - 1;
-  while (first > line && first[-1] != ' ')
-    first--;
-  struct flock range = {.l_type = write ? F_WRLCK : F_RDLCK, .l_whence = SEEK_SET};
-  range.l_start = (off_t)number_at(first);
-  range.l_len = *last == 'E' ? 0 : (off_t)(number_at(last) - (uint64_t)range.l_start + 1);
-  uint64_t command = has(line, end, "OFDLCK") ? F_OFD_SETLKW : F_SETLKW;
-  raw_syscall3(SYS_fcntl, (uint64_t)target, command, (uint64_t)&range);
-}
-
-static void take_locks(int placeholder, int target)
-{
-  char path[64], text[2048];
-  size_t used = path_put_text(path, 0, "/proc/self/fdinfo/");
-  path_put_number(path, used, (uint32_t)placeholder, 10);
-  int64_t fd = raw_syscall3(SYS_open, (uint64_t)path, O_RDONLY | O_CLOEXEC, 0);
-  if (fd < 0)
-    return;
-  int64_t size = raw_syscall3(SYS_read, (uint64_t)fd, (uint64_t)text, sizeof text - 1);
-  raw_syscall1(SYS_close, (uint64_t)fd);
-  text[size > 0 ? size : 0] = 0;
-  for (char *line = text; *line;) {
-    char *end = line;
-    while (*end && *end != '\n')
-      end++;
-    if (raw_equal(line, "lock:", 5))
-      take_lock(target, line, end);
-    line = *end ? end + 1 : end;
-  }
-}
-
-/* ---- files ---- */
-
-static uint64_t flags_of(const struct journal_entry *entry)
-{
-  switch (entry->call) {
+  switch (opening->call) {
   case SYS_open:
-    return entry->args[1];
+    return opening->args[1];
   case SYS_creat:
     return O_WRONLY;
-  case SYS_openat2:
-    return O_RDWR;
+  case SYS_openat2: {
+    const struct journal_segment *how = journal_find_segment(opening, SEGMENT_INPUT, 2);
+    return how ? ((const struct open_how *)how->data)->flags : O_RDWR;
+  }
   default:
-    return entry->args[2];
+    return opening->args[2];
   }
-}
-
-/* RESULT entries have no arguments; their INTENT, just before in the stream, has. */
-static const struct journal_entry *opening_entry(const struct journal_entry *outcome)
-{
-  if (outcome->kind != JOURNAL_RESULT)
-    return outcome;
-  const struct journal_entry *intent = NULL;
-  uint64_t offset = engine.feed->entries_offset;
-  while (feed_at(offset) != outcome) {
-    const struct journal_entry *entry = feed_at(offset);
-    if (entry->stream == outcome->stream && entry->kind == JOURNAL_INTENT)
-      intent = entry;
-    offset += entry->size;
-  }
-  return intent;
 }
 
 __attribute__((noreturn)) static void cannot_reopen(const char *path, int64_t error)
@@ -123,67 +67,92 @@ __attribute__((noreturn)) static void cannot_reopen(const char *path, int64_t er
                 path, error);
 }
 
-static int64_t open_real(const struct descriptor *placeholder, uint64_t status)
+/* Where the file was: what O_TMPFILE was given, or the directory of its name. */
+static const char *directory_of(const struct journal_entry *opening, const struct journal_entry *outcome,
+                                char *room)
 {
-  const struct journal_entry *outcome = feed_at(placeholder->feed_offset);
-  const struct journal_file *file =
-      (const struct journal_file *)journal_find_segment(outcome, SEGMENT_FILE, -1)->data;
-  const struct feed_file *found = feed_find_file(file->device, file->inode, file->birth_ns);
+  const struct journal_segment *full = journal_find_segment(outcome, SEGMENT_FULL_PATH, 0);
+  bool nameless = !full;
+  if (nameless)
+    full = journal_find_segment(opening, SEGMENT_FULL_PATH, -1);
+  if (!full || full->length >= PATH_ROOM || !full->length || full->data[0] != '/')
+    return NULL;
+  size_t length = full->length;
+  while (!nameless && length > 1 && full->data[length - 1] != '/')
+    length--;
+  raw_copy(room, full->data, length);
+  room[length] = 0;
+  return room;
+}
+
+static int64_t open_named(const struct journal_file *file, const struct feed_file *found, uint64_t flags)
+{
   if (!found || !found->path)
     cannot_reopen("(no name)", 0);
   const char *path = feed_at(found->path);
-  uint64_t flags = flags_of(opening_entry(outcome)) &
-                   ~(uint64_t)(O_CREAT | O_EXCL | O_TRUNC | STATUS_FLAGS);
-  int64_t fd = raw_syscall3(SYS_open, (uint64_t)path, flags | status | O_CLOEXEC, 0);
+  int64_t fd = open_aside(AT_FDCWD, path, flags, 0);
   if (fd < 0)
     cannot_reopen(path, fd);
   struct journal_file now;
   file_look((int)fd, "", AT_EMPTY_PATH, &now);
   /* Files of /proc have no identity of their own: what counts is the name. */
   bool has_identity = file->device >> 32 || file->birth_ns;
-  if (has_identity && !(found->flags & FEED_FILE_KEPT) && (now.inode != file->inode || now.device != file->device))
+  if (has_identity && !(found->flags & (FEED_FILE_KEPT | FEED_FILE_REBORN)) &&
+      (now.inode != file->inode || now.device != file->device))
     cannot_reopen(path, 0);
   return fd;
 }
 
-/* The description behind `fd`, on all the numbers that it has. */
-static void replace(int fd, const int *fds, unsigned count)
+static int64_t open_real(const struct descriptor *placeholder, uint64_t status)
 {
+  const struct journal_entry *outcome = feed_at(placeholder->outcome);
+  const struct journal_entry *opening = feed_at(placeholder->opening);
+  const struct journal_file *file =
+      (const struct journal_file *)journal_find_segment(outcome, SEGMENT_FILE, -1)->data;
+  const struct feed_file *found = feed_find_primary(file->device, file->inode, file->birth_ns);
+  uint64_t flags = flags_of(opening);
+  if ((flags & O_TMPFILE) == O_TMPFILE)
+    flags &= ~(uint64_t)O_TMPFILE;
+  flags &= ~(uint64_t)(O_CREAT | O_EXCL | O_TRUNC | STATUS_FLAGS);
+  if (!ghost_file(found))
+    return open_named(file, found, flags | status);
+  char room[PATH_ROOM];
+  int64_t fd = ghost_open(file, directory_of(opening, outcome, room), flags | status);
+  if (fd < 0)
+    cannot_reopen("(no name)", fd);
+  return fd;
+}
+
+/* The description behind `listed[first]`, on all the numbers that it has. */
+static void replace(const struct listed_fd *listed, unsigned count, unsigned first, char *room)
+{
+  int fd = listed[first].fd;
   struct descriptor placeholder = *descriptor_get(fd);
-  if (placeholder.kind != DESCRIPTOR_PLACEHOLDER || placeholder.flags & DESCRIPTOR_GHOST)
+  if (placeholder.kind != DESCRIPTOR_PLACEHOLDER)
     return;
-  struct journal_file identity;
-  file_look(fd, "", AT_EMPTY_PATH, &identity);
   uint64_t status = (uint64_t)raw_syscall2(SYS_fcntl, (uint64_t)fd, F_GETFL) & STATUS_FLAGS;
   int64_t offset = raw_syscall3(SYS_lseek, (uint64_t)fd, 0, SEEK_CUR);
   int64_t real = open_real(&placeholder, status);
   if (offset > 0)
     raw_syscall3(SYS_lseek, (uint64_t)real, (uint64_t)offset, SEEK_SET);
-  take_locks(fd, (int)real);
+  locks_take_over(fd, (int)real, fd, room);
   for (unsigned i = 0; i < count; i++) {
-    struct journal_file other;
-    if (fds[i] != fd && (descriptor_get(fds[i])->kind != DESCRIPTOR_PLACEHOLDER ||
-                         file_look(fds[i], "", AT_EMPTY_PATH, &other) != 0 || other.inode != identity.inode))
+    if (listed[i].inode != listed[first].inode || listed[i].device != listed[first].device)
       continue;
-    uint64_t close_on_exec = (uint64_t)raw_syscall2(SYS_fcntl, (uint64_t)fds[i], F_GETFD) & FD_CLOEXEC;
-    raw_syscall3(SYS_dup3, (uint64_t)real, (uint64_t)fds[i], close_on_exec ? O_CLOEXEC : 0);
-    descriptor_forget(fds[i]);
+    uint64_t number = (uint64_t)listed[i].fd;
+    uint64_t close_on_exec = (uint64_t)raw_syscall2(SYS_fcntl, number, F_GETFD) & FD_CLOEXEC;
+    raw_syscall3(SYS_dup3, (uint64_t)real, number, close_on_exec ? O_CLOEXEC : 0);
+    descriptor_forget(listed[i].fd);
   }
-  /* It kept a number of its own so that the locks that go with the closing of a file stay. */
-  bool is_one_of_them = false;
-  for (unsigned i = 0; i < count; i++)
-    is_one_of_them |= fds[i] == real;
-  if (!is_one_of_them)
-    raw_syscall1(SYS_close, (uint64_t)real);
+  raw_syscall1(SYS_close, (uint64_t)real);
 }
 
-unsigned list_descriptors(int *ret_fds, unsigned room)
+void each_descriptor(void (*visit)(int fd, void *context), void *context)
 {
-  unsigned count = 0;
   char bytes[2048];
-  int64_t directory = raw_syscall3(SYS_open, (uint64_t) "/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+  int64_t directory = open_aside(AT_FDCWD, "/proc/self/fd", O_RDONLY | O_DIRECTORY, 0);
   if (directory < 0)
-    return 0;
+    engine_failed(TAIL_REPORT_FAILED, "the open descriptors cannot be listed: ", "/proc/self/fd", directory);
   for (;;) {
     int64_t size = raw_syscall3(SYS_getdents64, (uint64_t)directory, (uint64_t)bytes, sizeof bytes);
     if (size <= 0)
@@ -192,12 +161,49 @@ unsigned list_descriptors(int *ret_fds, unsigned room)
       const struct listed *entry = (const struct listed *)(bytes + place);
       place += entry->size;
       int fd = (int)number_at(entry->name);
-      if (entry->name[0] != '.' && fd != directory && fd != engine.tail.header->lock_fd && count < room)
-        ret_fds[count++] = fd;
+      if (entry->name[0] != '.' && fd != directory && fd != engine.tail.header->lock_fd)
+        visit(fd, context);
     }
   }
   raw_syscall1(SYS_close, (uint64_t)directory);
-  return count;
+}
+
+/* All descriptors, and what each is on. */
+struct list {
+  struct listed_fd *fds;
+  unsigned count;
+};
+
+static void add_to_list(int fd, void *context)
+{
+  struct list *list = context;
+  struct journal_file file = {0};
+  if (list->count == FD_MAX)
+    engine_failed(TAIL_REPORT_FAILED, "more descriptors are open than can be made again", "", FD_MAX);
+  file_look(fd, "", AT_EMPTY_PATH, &file);
+  list->fds[list->count++] = (struct listed_fd){file.device, file.inode, fd};
+}
+
+/* Replaces the description of one number, or of all (-1). */
+static void replace_placeholders(int fd)
+{
+  uint64_t room = FD_MAX * sizeof(struct listed_fd) + LOCKS_ROOM;
+  int64_t place = raw_syscall6(SYS_mmap, LIST_ADDRESS, room, PROT_READ | PROT_WRITE,
+                               MAP_PRIVATE | MAP_ANONYMOUS, ~0ull, 0);
+  if (raw_is_error(place))
+    engine_failed(TAIL_REPORT_FAILED, "there is no memory to list the open descriptors", "", place);
+  struct list list = {.fds = (struct listed_fd *)place};
+  each_descriptor(add_to_list, &list);
+  for (unsigned i = 0; i < list.count; i++)
+    if (fd < 0 || list.fds[i].fd == fd)
+      replace(list.fds, list.count, i, (char *)(list.fds + FD_MAX));
+  raw_syscall2(SYS_munmap, (uint64_t)place, room);
+}
+
+void placeholder_replace(int fd)
+{
+  if (descriptor_get(fd)->kind == DESCRIPTOR_PLACEHOLDER)
+    replace_placeholders(fd);
 }
 
 void engine_go_live(void)
@@ -214,13 +220,14 @@ void engine_go_live(void)
   if (atomic_load(&header->replayed_children) > 0)
     engine_failed(TAIL_REPORT_FAILED, "child processes are not journaled yet, and one was under way when the "
                   "run was killed: look at what it has done, then begin anew after `perdure rm`", "", 0);
-  int fds[1024];
-  unsigned count = list_descriptors(fds, sizeof fds / sizeof *fds);
-  for (unsigned i = 0; i < count; i++)
-    replace(fds[i], fds, count);
+  replace_placeholders(-1);
   if (raw_syscall1(SYS_chdir, (uint64_t)engine.directory) < 0)
     engine_failed(TAIL_REPORT_INPUT, "the run's working directory is gone: ", engine.directory, 0);
   mappings_go_live();
+  ghosts_release();
+  locks_take_own();
+  keep_hide_known_links();
   descriptor_forget_all();
+  descriptors_learn();
   atomic_store_explicit(&header->live, 1, memory_order_release);
 }

@@ -4,8 +4,11 @@
  * The intent holds what the world was before (which file, was the name free). Killed between it and
  * the outcome, recovery looks whether it happened; what gives the same when repeated is repeated. */
 #include "shim/descriptors.h"
+#include "shim/ghosts.h"
 #include "shim/keep.h"
+#include "shim/mappings.h"
 #include "shim/paths.h"
+#include "shim/stores.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -76,8 +79,10 @@ static void look_at_names(const struct call *call, struct draft *draft, struct n
     names->arg[i] = arg;
     names->found[i] = file_look(dirfd, path, followed ? 0 : AT_SYMLINK_NOFOLLOW, &names->file[i]);
     draft_add(draft, SEGMENT_FULL_PATH, arg, names->full[i], length);
-    if (names->found[i] == 0)
-      draft_add(draft, SEGMENT_FILE, arg, &names->file[i], sizeof names->file[i]);
+    if (names->found[i] != 0)
+      continue;
+    names->file[i].link_count -= (uint32_t)keep_hidden_links(names->file[i].device, names->file[i].inode);
+    draft_add(draft, SEGMENT_FILE, arg, &names->file[i], sizeof names->file[i]);
   }
 }
 
@@ -108,8 +113,29 @@ static void follow_rename(const struct call *call, const char *from, size_t from
     path_moved(engine.directory, sizeof engine.directory, to, to_length, from, from_length);
 }
 
+/* The file that loses a name by unlink, or by another file's taking it, may have none left. */
+static void follow_victim(const struct call *call, const struct journal_entry *intent)
+{
+  unsigned arg = 0;
+  if (call->id == SYS_renameat2 && call->args[4] & (RENAME_EXCHANGE | RENAME_NOREPLACE))
+    return;
+  for (unsigned i = 0; i < 6; i++)
+    if (kind_of(call, i) == ARG_PATH)
+      arg = i;
+  const struct journal_segment *segment = journal_find_segment(intent, SEGMENT_FILE, (int)arg);
+  if (!segment)
+    return;
+  const struct journal_file *file = (const struct journal_file *)segment->data;
+  if (S_ISREG(file->mode) && file->link_count == 1)
+    ghost_begin(file);
+}
+
 static void follow_replayed(const struct call *call, const struct journal_entry *intent)
 {
+  if (call->id == SYS_unlink || call->id == SYS_unlinkat || renames(call))
+    follow_victim(call, intent);
+  if (!renames(call))
+    return;
   const struct journal_segment *from = journal_find_segment(intent, SEGMENT_FULL_PATH, -1);
   const struct journal_segment *to = from;
   while (to && (to == from || to->type != SEGMENT_FULL_PATH))
@@ -124,7 +150,7 @@ int64_t handle_name(struct call *call)
   int64_t result;
   const struct journal_entry *intent;
   if (!engine_live() && replay_change(call, &result, &intent, NULL)) {
-    if (result == 0 && renames(call))
+    if (result == 0)
       follow_replayed(call, intent);
     return result;
   }
@@ -179,14 +205,27 @@ int64_t handle_attribute(struct call *call)
   return change(call, &draft);
 }
 
-/* Applies a change of size to a placeholder that stands for a nameless file. */
-static void follow_size(const struct call *call, int64_t result)
+/* The stores of the file, if it has any, change their size with it. */
+static void follow_size(const struct call *call, const struct journal_entry *intent, int64_t result)
 {
-  if (result != 0 || call->id == SYS_truncate)
+  if (result != 0)
     return;
-  const struct descriptor *descriptor = descriptor_get((int)call->args[0]);
-  if (descriptor->kind == DESCRIPTOR_PLACEHOLDER && descriptor->flags & DESCRIPTOR_GHOST)
-    call_run(call);
+  const struct descriptor *descriptor =
+      call->id == SYS_truncate ? NULL : descriptor_get((int)call->args[0]);
+  if (descriptor && descriptor->kind == DESCRIPTOR_PLACEHOLDER) {
+    if (call->id == SYS_ftruncate)
+      stores_truncate(descriptor, call->args[1]);
+    else
+      stores_allocate(descriptor, call);
+    return;
+  }
+  const struct journal_segment *segment = journal_find_segment(intent, SEGMENT_FILE, -1);
+  if (!segment)
+    return;
+  const struct journal_file *file = (const struct journal_file *)segment->data;
+  struct store_id id = {file->device, file->inode, file->birth_ns};
+  if (file_is_mapped(id.device, id.inode, id.birth_ns))
+    store_truncate(STORE_MAPPED, &id, call->args[1]);
 }
 
 static bool takes_bytes(const struct call *call, const struct journal_file *file)
@@ -204,8 +243,9 @@ int64_t handle_size(struct call *call)
     return local(call);
   const struct journal_entry *outcome;
   int64_t result;
-  if (!engine_live() && replay_change(call, &result, NULL, &outcome)) {
-    follow_size(call, result);
+  const struct journal_entry *intent;
+  if (!engine_live() && replay_change(call, &result, &intent, &outcome)) {
+    follow_size(call, intent, result);
     replay_advance(outcome);
     return result;
   }

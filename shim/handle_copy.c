@@ -41,6 +41,13 @@ static bool is_file(int fd)
   return kind == DESCRIPTOR_REGULAR || kind == DESCRIPTOR_PLACEHOLDER;
 }
 
+/* Copied bytes are in no journal: a file without a name, built again from its writes, cannot have them. */
+static bool is_nameless(int fd)
+{
+  struct journal_file file;
+  return file_look(fd, "", AT_EMPTY_PATH, &file) == 0 && file.link_count == 0;
+}
+
 static void move(int fd, const int64_t *offset, int64_t result)
 {
   if (!offset && is_file(fd))
@@ -71,12 +78,25 @@ static void follow(const struct copying *copying, int64_t result)
   move(copying->to, copying->to_offset, result);
 }
 
+static int64_t refuse_nameless(struct call *call)
+{
+  const struct journal_entry *entry = engine_live() ? NULL : replay_take(call, JOURNAL_COMPLETE);
+  if (entry)
+    replay_advance(entry);
+  else
+    record_complete(call, -EINVAL);
+  return -EINVAL;
+}
+
 static int64_t copy_into_file(struct call *call)
 {
   struct copying copying = copying_of(call);
   sign(call, &copying);
   const struct journal_entry *outcome;
   int64_t result;
+  bool refused = engine_live() ? is_nameless(copying.to) : replay_next() == JOURNAL_COMPLETE;
+  if (refused)
+    return refuse_nameless(call);
   if (!engine_live() && replay_change(call, &result, NULL, &outcome)) {
     follow(&copying, result);
     replay_advance(outcome);

@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Calls that make, copy, close and ask about descriptors. In replay they run for real, on the
  * placeholders: the kernel keeps numbers, sharing, flags and locks, and the result must agree. */
+#include "shim/channels.h"
 #include "shim/descriptors.h"
+#include "shim/locks.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <linux/fs.h>
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <termios.h>
 
 /* The run's lock lies on a descriptor that the program does not know of. */
@@ -17,12 +21,45 @@ static bool is_ours(uint64_t fd)
   return (int)fd == engine.tail.header->lock_fd;
 }
 
+/* Closing is journaled before it is done: another thread may get the number at once, and what it opens is to
+ * come after. That it failed follows in an entry of its own. */
+static int64_t close_live(struct call *call)
+{
+  if (raw_syscall2(SYS_fcntl, call->args[0], F_GETFD) < 0) {
+    record_complete(call, -EBADF);
+    return -EBADF;
+  }
+  crash_point();
+  record_complete(call, 0);
+  descriptor_forget((int)call->args[0]);
+  crash_point();
+  int64_t result = call_run(call);
+  if (result != 0) {
+    call->signature = hash_mix(call->signature, 1) | 1;
+    record_complete(call, result);
+  }
+  return result;
+}
+
 int64_t handle_close(struct call *call)
 {
   if (is_ours(call->args[0]))
     return -EBADF;
-  int64_t result = local(call);
+  call_sign(call);
+  const struct journal_entry *entry = engine_live() ? NULL : replay_take(call, JOURNAL_COMPLETE);
+  if (!entry)
+    return close_live(call);
+  int64_t result = entry->result;
+  const struct journal_entry *next = replay_peek(entry);
+  locks_before_close((int)call->args[0]);
+  call_run(call);
   descriptor_forget((int)call->args[0]);
+  replay_advance(entry);
+  call->signature = hash_mix(call->signature, 1) | 1;
+  if (next && next->kind == JOURNAL_COMPLETE && next->call == call->id && next->signature == call->signature) {
+    result = replay_take(call, JOURNAL_COMPLETE)->result;
+    replay_advance(next);
+  }
   return result;
 }
 
@@ -36,6 +73,13 @@ int64_t handle_close_range(struct call *call)
   if (!engine_live())
     replayed = (entry = replay_take(call, JOURNAL_COMPLETE)) != NULL;
   int64_t result;
+  for (unsigned fd = first; replayed && fd <= last && !(call->args[2] & CLOSE_RANGE_CLOEXEC); fd++) {
+    int next = descriptor_next_known(fd);
+    if (next < 0 || (unsigned)next > last)
+      break;
+    locks_before_close(next);
+    fd = (unsigned)next;
+  }
   if (first <= ours && ours <= last && first <= last) {
     result = 0;
     if (first < ours)
@@ -45,7 +89,8 @@ int64_t handle_close_range(struct call *call)
   } else {
     result = call_run(call);
   }
-  descriptor_forget_all();
+  if (!(call->args[2] & CLOSE_RANGE_CLOEXEC))
+    descriptor_forget_range(first, last);
   if (replayed)
     replay_advance(entry);
   else
@@ -53,11 +98,33 @@ int64_t handle_close_range(struct call *call)
   return result;
 }
 
+/* A call that makes a descriptor: it is made again in replay, with the number that it had. */
+static int64_t local_descriptor(struct call *call)
+{
+  call_sign(call);
+  const struct journal_entry *entry = engine_live() ? NULL : replay_take(call, JOURNAL_COMPLETE);
+  if (entry) {
+    int64_t result = call_run(call);
+    if (!raw_is_error(entry->result) || !raw_is_error(result))
+      descriptor_place(result, entry->result, call_shape_name(call->id));
+    result = replay_deliver(call, entry);
+    replay_advance(entry);
+    return result;
+  }
+  crash_point();
+  int64_t result = call_run(call);
+  crash_point();
+  record_complete(call, result);
+  return result;
+}
+
 int64_t handle_dup(struct call *call)
 {
   if (is_ours(call->args[0]) || (call->id != SYS_dup && is_ours(call->args[1])))
     return -EBADF;
-  int64_t result = local(call);
+  if (call->id != SYS_dup && call->args[0] != call->args[1] && !engine_live())
+    locks_before_close((int)call->args[1]);
+  int64_t result = local_descriptor(call);
   if (result >= 0)
     descriptor_copy((int)call->args[0], (int)result);
   return result;
@@ -65,7 +132,7 @@ int64_t handle_dup(struct call *call)
 
 int64_t handle_makefd(struct call *call)
 {
-  int64_t result = local(call);
+  int64_t result = local_descriptor(call);
   if (result >= 0)
     descriptor_forget((int)result);
   return result;
@@ -76,16 +143,49 @@ int64_t handle_memfd(struct call *call)
   return handle_makefd(call);
 }
 
+/* Two at once. Where either has another number, both go out of the way first. */
+static void place_ends(int made[2], const int wanted[2], const char *what)
+{
+  if (made[0] == wanted[0] && made[1] == wanted[1])
+    return;
+  int above = wanted[0] > wanted[1] ? wanted[0] + 1 : wanted[1] + 1;
+  for (int i = 0; i < 2; i++) {
+    uint64_t flags = (uint64_t)raw_syscall2(SYS_fcntl, (uint64_t)made[i], F_GETFD);
+    int64_t away = raw_syscall3(SYS_fcntl, (uint64_t)made[i],
+                                flags & FD_CLOEXEC ? F_DUPFD_CLOEXEC : F_DUPFD, (uint64_t)above);
+    raw_syscall1(SYS_close, (uint64_t)made[i]);
+    made[i] = (int)away;
+  }
+  for (int i = 0; i < 2; i++)
+    descriptor_place(made[i], wanted[i], what);
+}
+
 int64_t handle_pipe(struct call *call)
 {
-  int64_t result = local(call);
-  const int *ends = (const int *)(call->id == SYS_socketpair ? call->args[3] : call->args[0]);
-  if (result == 0)
-    for (int i = 0; i < 2; i++) {
-      descriptor_forget(ends[i]);
-      if (call->id == SYS_socketpair)
-        descriptor_get(ends[i])->kind = DESCRIPTOR_PAIR;
-    }
+  int *ends = (int *)(call->id == SYS_socketpair ? call->args[3] : call->args[0]);
+  int64_t result;
+  call_sign(call);
+  const struct journal_entry *entry = engine_live() ? NULL : replay_take(call, JOURNAL_COMPLETE);
+  if (entry) {
+    int made[2] = {-1, -1};
+    result = call_run(call);
+    if (result != entry->result)
+      engine_failed(TAIL_REPORT_FAILED, "two descriptors cannot be made again: ", call_shape_name(call->id),
+                    result);
+    if (result == 0)
+      raw_copy(made, ends, sizeof made);
+    replay_deliver(call, entry);
+    if (result == 0)
+      place_ends(made, ends, call_shape_name(call->id));
+    replay_advance(entry);
+  } else {
+    crash_point();
+    result = call_run(call);
+    crash_point();
+    record_complete(call, result);
+  }
+  for (int i = 0; result == 0 && i < 2; i++)
+    descriptor_forget(ends[i]);
   return result;
 }
 
@@ -100,10 +200,8 @@ int64_t handle_accept(struct call *call)
       if (!raw_is_error(result)) {
         uint64_t flags = call->id == SYS_accept4 ? call->args[3] : 0;
         int64_t fd = raw_syscall3(SYS_socket, 1 /* AF_UNIX */, 1 | flags, 0);
-        if (fd != result)
-          engine_failed(TAIL_REPORT_FAILED, "a descriptor came back with another number than before: ",
-                        "accept", fd);
-        descriptor_forget((int)fd);
+        descriptor_place(fd, result, "accept");
+        descriptor_forget((int)result);
       }
       replay_advance(entry);
       return result;
@@ -113,34 +211,6 @@ int64_t handle_accept(struct call *call)
   if (result >= 0)
     descriptor_forget((int)result);
   return result;
-}
-
-/* Placeholders can be locked like the files that they stand for; nobody contends there, and going
- * live takes over what is held. */
-static int64_t lock(struct call *call)
-{
-  if (!engine_live()) {
-    const struct journal_entry *entry = replay_take(call, JOURNAL_COMPLETE);
-    if (entry) {
-      int64_t result = replay_deliver(call, entry);
-      uint8_t kind = descriptor_get((int)call->args[0])->kind;
-      if (result == 0 && (kind == DESCRIPTOR_PLACEHOLDER || kind == DESCRIPTOR_REGULAR))
-        call_run(call);
-      replay_advance(entry);
-      return result;
-    }
-  }
-  crash_point();
-  int64_t result = call_run(call);
-  crash_point();
-  record_complete(call, result);
-  return result;
-}
-
-int64_t handle_flock(struct call *call)
-{
-  call_sign(call);
-  return lock(call);
 }
 
 /* COMPLETE with `size` bytes of output in argument 2, if it succeeds. */
@@ -168,21 +238,18 @@ static int64_t observe_third(struct call *call, size_t size)
 static int64_t set_status(struct call *call)
 {
   int64_t result = local(call);
-  /* Other numbers of the same description have the flags too. */
-  descriptor_forget_all();
+  descriptor_status_changed((int)call->args[0]);
   return result;
 }
 
 int64_t handle_fcntl(struct call *call)
 {
-  struct call signed_call = *call;
-  uint64_t argument = call->args[2];
   switch (call->args[1]) {
   case F_DUPFD:
   case F_DUPFD_CLOEXEC: {
     if (is_ours(call->args[0]))
       return -EBADF;
-    int64_t result = local(call);
+    int64_t result = local_descriptor(call);
     if (result >= 0)
       descriptor_copy((int)call->args[0], (int)result);
     return result;
@@ -201,20 +268,13 @@ int64_t handle_fcntl(struct call *call)
   case F_OFD_SETLK:
   case F_OFD_SETLKW:
   case F_GETLK:
-  case F_OFD_GETLK: {
-    call_sign(call);
-    const struct flock *range = (const struct flock *)argument;
-    call->signature = hash_mix(call->signature, (uint64_t)range->l_type << 16 | (uint16_t)range->l_whence);
-    call->signature = hash_mix(hash_mix(call->signature, (uint64_t)range->l_start), (uint64_t)range->l_len) | 1;
-    if (call->args[1] == F_GETLK || call->args[1] == F_OFD_GETLK)
-      return observe_third(call, sizeof *range);
-    return lock(call);
-  }
+  case F_OFD_GETLK:
+    return lock_by_fcntl(call);
   case F_SETLEASE:
   case F_NOTIFY:
   case F_SETSIG:
   case F_SETOWN:
-    return local_again(&signed_call);
+    return local_again(call);
   case F_GETOWN_EX:
     call_sign(call);
     return observe_third(call, 8);
@@ -307,6 +367,22 @@ int64_t handle_ioctl(struct call *call)
   }
 }
 
+/* ---- epoll ---- */
+
+/* An event that is told once (edge triggered, one shot) was told then: the set has to know. */
+int64_t handle_epoll_wait(struct call *call)
+{
+  call_sign(call);
+  const struct journal_entry *entry = engine_live() ? NULL : replay_take(call, JOURNAL_COMPLETE);
+  if (!entry)
+    return observe(call);
+  if (entry->result > 0)
+    raw_syscall4(SYS_epoll_wait, call->args[0], call->args[1], (uint64_t)entry->result, 0);
+  int64_t result = replay_deliver(call, entry);
+  replay_advance(entry);
+  return result;
+}
+
 /* ---- select ---- */
 
 /* Three sets of nfds bits in whole longs, and for select the time that is left. */
@@ -377,6 +453,27 @@ int64_t handle_again(struct call *call)
   return local_again(call);
 }
 
+/* Replay: what the other end holds is there again. */
+static int64_t send_in_pair(struct call *call)
+{
+  const struct journal_entry *entry = engine_live() ? NULL : replay_take(call, JOURNAL_COMPLETE);
+  if (!entry) {
+    crash_point();
+    int64_t result = call_run(call);
+    crash_point();
+    record_complete(call, result);
+    return result;
+  }
+  int64_t result = entry->result;
+  struct io_vector one = {(uint8_t *)call->args[1], call->args[2]};
+  if (call->id == SYS_sendto && result > 0)
+    channel_put(call, &one, 1, (uint64_t)result);
+  else if (call->id == SYS_shutdown || result > 0)
+    call_run(call);
+  replay_advance(entry);
+  return result;
+}
+
 /* Between two ends inside the run it is local, to anybody else remote. */
 int64_t handle_send(struct call *call)
 {
@@ -387,7 +484,7 @@ int64_t handle_send(struct call *call)
         hash_mix(call->signature, hash_vector_whole(message->pieces, message->piece_count)) | 1;
   }
   if (descriptor_get((int)call->args[0])->kind == DESCRIPTOR_PAIR)
-    return local_again(call);
+    return send_in_pair(call);
   return change_signed(call);
 }
 
@@ -445,17 +542,32 @@ static void receive_again(struct call *call, const struct journal_entry *entry)
   }
 }
 
+static int64_t receive(struct call *call)
+{
+  const struct journal_entry *entry = engine_live() ? NULL : replay_take(call, JOURNAL_COMPLETE);
+  if (!entry)
+    return observe(call);
+  int64_t result = replay_deliver(call, entry);
+  if (!(call->args[3] & MSG_PEEK))
+    channel_take((int)call->args[0], result);
+  replay_advance(entry);
+  return result;
+}
+
 int64_t handle_receive(struct call *call)
 {
-  if (call->id == SYS_recvfrom)
-    return observe(call);
   if (call->id == SYS_recvmmsg)
     return -ENOSYS;
   call_sign(call);
+  if (call->id == SYS_recvfrom)
+    return receive(call);
   if (!engine_live()) {
     const struct journal_entry *entry = replay_take(call, JOURNAL_COMPLETE);
     if (entry) {
       int64_t result = entry->result;
+      /* For the descriptors that came with it. */
+      if (result >= 0 && descriptor_get((int)call->args[0])->kind == DESCRIPTOR_PAIR)
+        raw_syscall3(SYS_recvmsg, call->args[0], call->args[1], call->args[2] | MSG_DONTWAIT);
       if (!raw_is_error(result))
         receive_again(call, entry);
       replay_advance(entry);

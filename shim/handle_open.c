@@ -8,6 +8,7 @@
 #include "shim/keep.h"
 #include "shim/number_lock.h"
 #include "shim/paths.h"
+#include "shim/stores.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -41,27 +42,39 @@ static bool changes(uint64_t flags)
   return flags & (O_CREAT | O_TRUNC) || (flags & O_TMPFILE) == O_TMPFILE;
 }
 
-/* Only a file of the filesystem is stood for; a device is opened again: it holds nothing of ours. */
-static bool opened_device(const struct journal_entry *entry)
+/* Only a file of the filesystem is stood for. A device is opened again, it holds nothing of ours; so is
+ * what the process has open itself and names by /proc or /dev/fd: it is there again. */
+static bool opened_anew(const struct journal_entry *outcome)
 {
-  const struct journal_segment *segment = journal_find_segment(entry, SEGMENT_FILE, -1);
+  const struct journal_segment *segment = journal_find_segment(outcome, SEGMENT_FILE, -1);
+  const struct journal_segment *full = journal_find_segment(outcome, SEGMENT_FULL_PATH, 0);
   uint32_t mode = segment ? ((const struct journal_file *)segment->data)->mode : 0;
-  return S_ISCHR(mode) || S_ISBLK(mode);
+  if (S_ISCHR(mode) || S_ISBLK(mode))
+    return true;
+  return full && full->length > 7 &&
+         (full->data[0] != '/' || raw_equal(full->data, "/memfd:", 7));
 }
 
 static void open_again(const struct call *call, const struct opening *opening,
-                       const struct journal_entry *outcome)
+                       const struct journal_entry *entry, const struct journal_entry *outcome)
 {
-  int64_t fd = opened_device(outcome)
-                   ? raw_syscall3(SYS_openat, (uint64_t)opening->dirfd, (uint64_t)opening->path,
-                                  opening->flags & ~(uint64_t)(O_CREAT | O_EXCL | O_TRUNC))
-                   : placeholder_make(outcome, opening->flags);
-  if (fd != outcome->result)
-    engine_failed(TAIL_REPORT_FAILED, "a descriptor came back with another number than before: ",
-                  opening->path, fd);
-  if (opened_device(outcome))
-    descriptor_forget((int)fd);
+  int64_t fd = opened_anew(outcome)
+                   ? raw_syscall4(SYS_openat, (uint64_t)(int64_t)opening->dirfd, (uint64_t)opening->path,
+                                  opening->flags & ~(uint64_t)(O_CREAT | O_EXCL | O_TRUNC), 0)
+                   : placeholder_make(outcome, entry, opening->flags);
+  descriptor_place(fd, outcome->result, opening->path);
+  descriptor_forget((int)outcome->result);
+  const struct descriptor *descriptor = descriptor_get((int)outcome->result);
+  if (descriptor->kind == DESCRIPTOR_PLACEHOLDER && opening->flags & O_TRUNC)
+    stores_truncate(descriptor, 0);
   replay_advance(outcome);
+}
+
+/* Flags that are no argument of the call. */
+static void add_how(struct draft *draft, const struct call *call)
+{
+  if (call->id == SYS_openat2 && call->args[2])
+    draft_add(draft, SEGMENT_INPUT, 2, (const void *)call->args[2], sizeof(struct open_how));
 }
 
 /* Before a change: what is there, in the intent; and what the journal refers to, kept. */
@@ -78,8 +91,7 @@ static bool look_before(struct draft *draft, const struct call *call, const stru
   draft_add(draft, SEGMENT_FULL_PATH, opening->path_arg, full, length);
   if (exists)
     draft_add(draft, SEGMENT_FILE, opening->path_arg, file, sizeof *file);
-  if (call->id == SYS_openat2)
-    draft_add(draft, SEGMENT_INPUT, 2, (const void *)call->args[2], sizeof(struct open_how));
+  add_how(draft, call);
   return exists;
 }
 
@@ -164,6 +176,7 @@ static int64_t open_observe(struct call *call, const struct opening *opening)
   int64_t result = call_run(call);
   crash_point();
   draft_begin(&draft, call, JOURNAL_COMPLETE, result);
+  add_how(&draft, call);
   if (result >= 0)
     add_opened(&draft, (int)result, opening, false, full, &file);
   draft_append(&draft);
@@ -180,9 +193,10 @@ int64_t handle_open(struct call *call)
   call_sign(call);
   bool change = changes(opening.flags);
   if (!engine_live()) {
-    const struct journal_entry *outcome = replay_take(call, change ? JOURNAL_INTENT : JOURNAL_COMPLETE);
-    if (outcome && change) {
-      replay_advance(outcome);
+    const struct journal_entry *entry = replay_take(call, change ? JOURNAL_INTENT : JOURNAL_COMPLETE);
+    const struct journal_entry *outcome = entry;
+    if (entry && change) {
+      replay_advance(entry);
       outcome = replay_take(call, JOURNAL_RESULT);
     }
     if (outcome) {
@@ -190,7 +204,7 @@ int64_t handle_open(struct call *call)
       if (raw_is_error(result))
         replay_advance(outcome);
       else
-        open_again(call, &opening, outcome);
+        open_again(call, &opening, entry, outcome);
       return result;
     }
   }

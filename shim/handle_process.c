@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <linux/sched.h>
 #include <signal.h>
+#include <time.h>
 
 /* ---- who one is ---- */
 
@@ -74,6 +75,23 @@ static bool told_an_end(const struct call *call, int64_t result)
          (info->si_code == CLD_EXITED || info->si_code == CLD_KILLED || info->si_code == CLD_DUMPED);
 }
 
+/* A signal that was taken is not pending any more. */
+int64_t handle_sigwait(struct call *call)
+{
+  call_sign(call);
+  const struct journal_entry *entry = engine_live() ? NULL : replay_take(call, JOURNAL_COMPLETE);
+  if (!entry)
+    return observe(call);
+  int64_t result = replay_deliver(call, entry);
+  if (result > 0) {
+    const struct timespec now = {0, 0};
+    uint64_t one = 1ull << (result - 1);
+    raw_syscall4(SYS_rt_sigtimedwait, (uint64_t)&one, 0, (uint64_t)&now, sizeof one);
+  }
+  replay_advance(entry);
+  return result;
+}
+
 int64_t handle_wait(struct call *call)
 {
   bool replaying = !engine_live();
@@ -117,10 +135,17 @@ static int64_t make_thread(struct call *call)
   }
   uint64_t own;
   __asm__("movq %%fs:0, %0" : "=r"(own));
+  engine.has_threads = true;
   struct thread *thread = (struct thread *)(call->args[4] + ((uint64_t)&engine_thread - own));
   thread->stream = (uint32_t)stream;
   call->frame->raw = FRAME_PLAIN;
   return 0;
+}
+
+/* The first call of a new thread: in replay it goes on from here when it is its turn. */
+int64_t handle_thread(struct call *call)
+{
+  return call_run(call);
 }
 
 static void become_unjournaled(void)
@@ -231,6 +256,8 @@ int64_t handle_exec(struct call *call)
         replay_advance(next);
         return result;
       }
+      if (path_arg)
+        placeholder_replace((int)call->args[0]);
       int64_t result = exec_real(call, environment_arg);
       engine_failed(TAIL_REPORT_FAILED, "a program that the run had started cannot be started again: ",
                     (const char *)call->args[path_arg], result);

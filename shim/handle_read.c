@@ -3,8 +3,10 @@
  *
  * Bytes of a large regular file are referenced rather than recorded: device, inode, offset, length
  * and hash. Replay reads them again, from the file or from what was kept of it, and the hash decides. */
+#include "shim/channels.h"
 #include "shim/descriptors.h"
 #include "shim/input_file.h"
+#include "shim/ghosts.h"
 #include "shim/keep.h"
 #include "shim/mappings.h"
 #include "shim/paths.h"
@@ -74,18 +76,20 @@ static bool referenced(struct descriptor *descriptor, const struct reading *read
   return true;
 }
 
-/* Files of /proc and /sys say that they are empty, and their bytes are gone once they are read. */
-static bool made_when_read(const struct descriptor *descriptor)
+/* Files of /proc and /sys say that they are empty, and their bytes are gone once they are read; those of a file
+ * that is mapped and stored to are gone when the program stores, which no call shows. */
+static bool must_be_recorded(const struct descriptor *descriptor)
 {
   uint64_t major = descriptor->device >> 32;
-  return major == 0 && descriptor->birth_ns == 0;
+  return (major == 0 && descriptor->birth_ns == 0) ||
+         file_is_stored_to(descriptor->device, descriptor->inode);
 }
 
 /* Before the read: whoever changes the file from now on keeps what it changes. */
 static bool may_reference(const struct call *call, const struct reading *reading,
                           const struct descriptor *descriptor)
 {
-  if (descriptor->kind != DESCRIPTOR_REGULAR || made_when_read(descriptor))
+  if (descriptor->kind != DESCRIPTOR_REGULAR || must_be_recorded(descriptor))
     return false;
   uint64_t length = reading->vector
                         ? vector_length((const struct io_vector *)call->args[1], call->args[2])
@@ -122,7 +126,7 @@ static int64_t read_live(struct call *call, const struct reading *reading)
   crash_point();
   int64_t result = call_run(call);
   crash_point();
-  if (result > 0 && referenced(descriptor, reading, result) && !made_when_read(descriptor)) {
+  if (result > 0 && referenced(descriptor, reading, result) && !must_be_recorded(descriptor)) {
     record_reference(call, reading, descriptor, result);
     return result;
   }
@@ -147,16 +151,8 @@ static void give_at(const struct call *call, const struct reading *reading, uint
     raw_copy((uint8_t *)call->args[1] + at, bytes, length);
 }
 
-static const char *path_of_reference(const struct journal_reference *reference)
+__attribute__((noreturn)) static void input_changed(const char *path)
 {
-  const struct feed_file *file =
-      feed_find_file(reference->device, reference->inode, reference->birth_ns);
-  return file && file->path ? feed_at(file->path) : "";
-}
-
-__attribute__((noreturn)) static void input_changed(const struct journal_reference *reference)
-{
-  const char *path = path_of_reference(reference);
   engine_failed(TAIL_REPORT_INPUT,
                 *path ? "an input is missing, or has other bytes than when the run read it: "
                       : "an input that the run read has no name any more",
@@ -165,8 +161,7 @@ __attribute__((noreturn)) static void input_changed(const struct journal_referen
 
 /* Fills `length` bytes at `at` of the output from the file. */
 static void give_file(const struct call *call, const struct reading *reading, const char *path,
-                      const struct journal_reference *reference, uint64_t offset, uint64_t at,
-                      uint64_t length)
+                      uint64_t offset, uint64_t at, uint64_t length)
 {
   while (length) {
     uint8_t bytes[4096];
@@ -174,7 +169,7 @@ static void give_file(const struct call *call, const struct reading *reading, co
     uint64_t part = reading->vector && length > sizeof bytes ? sizeof bytes : length;
     int64_t got = input_file_read(path, target, part, offset);
     if (got <= 0)
-      input_changed(reference);
+      input_changed(path);
     if (reading->vector)
       give_at(call, reading, at, bytes, (uint64_t)got);
     at += (uint64_t)got;
@@ -188,9 +183,12 @@ static void give_reference(const struct call *call, const struct reading *readin
                            const struct journal_reference *reference)
 {
   const struct journal_segment *segment = journal_find_segment(entry, SEGMENT_EXTENTS, 1);
-  const char *path = path_of_reference(reference);
+  char room[PATH_ROOM + 128];
+  const char *path = ghost_or_file_path(
+      feed_find_primary(reference->device, reference->inode, reference->birth_ns), room);
+  keep_mark_file(reference->device, reference->inode, reference->birth_ns);
   if (!segment) {
-    give_file(call, reading, path, reference, reference->offset, 0, reference->length);
+    give_file(call, reading, path, reference->offset, 0, reference->length);
   } else {
     const struct feed_extent *extents = (const struct feed_extent *)segment->data;
     uint64_t count = segment->length / sizeof *extents, at = 0;
@@ -198,39 +196,12 @@ static void give_reference(const struct call *call, const struct reading *readin
       if (extents[i].source == FEED_SOURCE_BLOB)
         give_at(call, reading, at, feed_at(extents[i].offset), extents[i].length);
       else
-        give_file(call, reading, feed_extent_path(&extents[i], path), reference, extents[i].offset, at,
+        give_file(call, reading, feed_extent_path(&extents[i], path), extents[i].offset, at,
                   extents[i].length);
     }
   }
   if (hash_output(call, reading, reference->length) != reference->hash)
-    input_changed(reference);
-}
-
-/* What a pipe or eventfd of the run holds is made again by replaying its writes; its reads take it. */
-static void take_again(int fd, int kind, int64_t length)
-{
-  uint8_t bytes[4096];
-  int available = 0;
-  if (kind == DESCRIPTOR_EVENTFD) {
-    struct {
-      int fd;
-      short events, revents;
-    } ready = {fd, 1, 0};
-    if (raw_syscall3(SYS_poll, (uint64_t)&ready, 1, 0) == 1)
-      raw_syscall3(SYS_read, (uint64_t)fd, (uint64_t)bytes, 8);
-    return;
-  }
-  if (raw_syscall3(SYS_ioctl, (uint64_t)fd, FIONREAD, (uint64_t)&available) != 0)
-    return;
-  if (length > available)
-    length = available;
-  while (length > 0) {
-    uint64_t part = length > (int64_t)sizeof bytes ? sizeof bytes : (uint64_t)length;
-    int64_t got = raw_syscall3(SYS_read, (uint64_t)fd, (uint64_t)bytes, part);
-    if (got <= 0)
-      return;
-    length -= got;
-  }
+    input_changed(path);
 }
 
 static void follow(const struct reading *reading, int64_t result)
@@ -245,10 +216,8 @@ static void follow(const struct reading *reading, int64_t result)
     if (!reading->positioned)
       raw_syscall3(SYS_lseek, (uint64_t)reading->fd, (uint64_t)result, SEEK_CUR);
     break;
-  case DESCRIPTOR_PIPE:
-  case DESCRIPTOR_PAIR:
-  case DESCRIPTOR_EVENTFD:
-    take_again(reading->fd, descriptor->kind, result);
+  default:
+    channel_take(reading->fd, result);
     break;
   }
 }
@@ -359,6 +328,28 @@ int64_t handle_getdents(struct call *call)
   int64_t result = call_run(call);
   if (result > 0 && descriptor_get(fd)->flags & DESCRIPTOR_LISTS_FDS)
     result = hide_lock((uint8_t *)call->args[1], result, call->id == SYS_getdents64);
+  crash_point();
+  record_complete(call, result);
+  return result;
+}
+
+/* ---- about files ---- */
+
+int64_t handle_stat(struct call *call)
+{
+  call_sign(call);
+  if (!engine_live()) {
+    const struct journal_entry *entry = replay_take(call, JOURNAL_COMPLETE);
+    if (entry) {
+      int64_t result = replay_deliver(call, entry);
+      replay_advance(entry);
+      return result;
+    }
+  }
+  crash_point();
+  int64_t result = call_run(call);
+  if (result == 0)
+    keep_hide_links(call);
   crash_point();
   record_complete(call, result);
   return result;

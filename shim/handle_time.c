@@ -5,6 +5,7 @@
 #include "shim/vdso.h"
 
 #include <errno.h>
+#include <linux/futex.h>
 #include <time.h>
 
 #define SECOND 1000000000ull
@@ -192,4 +193,97 @@ int64_t handle_timerfd(struct call *call)
     }
   }
   return observe(call);
+}
+
+/* ---- waiting for another thread ---- */
+
+static bool waits(uint64_t operation)
+{
+  switch (operation & FUTEX_CMD_MASK) {
+  case FUTEX_WAIT:
+  case FUTEX_WAIT_BITSET:
+  case FUTEX_LOCK_PI:
+  case FUTEX_LOCK_PI2:
+  case FUTEX_WAIT_REQUEUE_PI:
+    return true;
+  }
+  return false;
+}
+
+/* Until somebody wakes it, however long that took then. */
+static void wait_again(const struct call *call)
+{
+  struct call untimed = *call;
+  untimed.args[3] = 0;
+  replay_sleeps(call->args[0]);
+  call_run(&untimed);
+  replay_sleeps(0);
+}
+
+/* Threads wake each other in replay as they did; but whether one had to wait too long, time tells. */
+static int64_t wait_until(struct call *call)
+{
+  call->signature = hash_mix(SYS_futex, call->args[1]) | 1;
+  if (!engine_live()) {
+    const struct journal_entry *entry = replay_own_next();
+    if (entry && entry->call == SYS_futex && entry->result == 0)
+      wait_again(call);
+    entry = replay_take(call, JOURNAL_COMPLETE);
+    if (entry) {
+      int64_t result = entry->result;
+      replay_advance(entry);
+      return result;
+    }
+  }
+  crash_point();
+  int64_t result = call_run(call);
+  crash_point();
+  record_complete(call, result);
+  return result;
+}
+
+/* In replay all are woken, and the turn tells who goes on. */
+static int64_t wake(struct call *call)
+{
+  if (engine_live())
+    return call_run(call);
+  switch (call->args[1] & FUTEX_CMD_MASK) {
+  case FUTEX_WAKE_OP:
+    call->args[3] = INT32_MAX;
+    replay_wakes(call->args[4]);
+    /* fall through */
+  case FUTEX_WAKE:
+  case FUTEX_WAKE_BITSET:
+    call->args[2] = INT32_MAX;
+    replay_wakes(call->args[0]);
+    break;
+  case FUTEX_UNLOCK_PI:
+    replay_wakes(call->args[0]);
+    break;
+  }
+  return call_run(call);
+}
+
+int64_t handle_futex(struct call *call)
+{
+  if (!waits(call->args[1]))
+    return wake(call);
+  if (call->args[3])
+    return wait_until(call);
+  if (engine_live())
+    return call_run(call);
+  replay_sleeps(call->args[0]);
+  int64_t result = call_run(call);
+  replay_sleeps(0);
+  return result;
+}
+
+int64_t handle_yield(struct call *call)
+{
+  if (engine_live() || !engine.has_threads)
+    return call_run(call);
+  replay_sleeps(UINT64_MAX);
+  int64_t result = call_run(call);
+  replay_sleeps(0);
+  return result;
 }

@@ -3,8 +3,10 @@
  *
  * Killed between the intent and the outcome: a write at an offset is repeated as it is; an append is
  * settled by recovery from the size before and the hash; output to a terminal or pipe is given again. */
+#include "shim/channels.h"
 #include "shim/descriptors.h"
 #include "shim/keep.h"
+#include "shim/stores.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -129,30 +131,58 @@ static bool is_local(const struct descriptor *descriptor)
 
 /* ---- replay ---- */
 
-/* Writes the first `result` bytes again, all of them, as the call did. */
-static void run_whole(const struct call *call, const struct writing *writing, int64_t result)
+/* Calls `take` with the first `length` bytes that the call wrote, piece by piece. */
+static void each_piece(const struct call *call, const struct writing *writing, uint64_t length,
+                       void (*take)(const struct writing *writing, uint64_t at, const uint8_t *bytes,
+                                    uint64_t length))
 {
   struct io_vector one = {(uint8_t *)call->args[1], call->args[2]};
   const struct io_vector *pieces =
       writing->vector ? (const struct io_vector *)call->args[1] : &one;
-  uint64_t count = writing->vector ? call->args[2] : 1, offset = writing->offset;
-  for (uint64_t i = 0; i < count && result > 0; i++) {
-    uint64_t length = pieces[i].length < (uint64_t)result ? pieces[i].length : (uint64_t)result;
-    for (uint64_t done = 0; done < length;) {
-      int64_t part = writing->positioned
-                         ? raw_syscall4(SYS_pwrite64, (uint64_t)writing->fd,
-                                        (uint64_t)(pieces[i].base + done), length - done, offset)
-                         : raw_syscall3(SYS_write, (uint64_t)writing->fd,
-                                        (uint64_t)(pieces[i].base + done), length - done);
-      if (part == -EINTR)
-        continue;
-      if (part <= 0)
-        return;
-      done += (uint64_t)part;
-      offset += (uint64_t)part;
-    }
-    result -= (int64_t)length;
+  uint64_t at = 0;
+  for (uint64_t i = 0; at < length; i++) {
+    uint64_t part = pieces[i].length < length - at ? pieces[i].length : length - at;
+    take(writing, at, pieces[i].base, part);
+    at += part;
   }
+}
+
+/* Gives output again, all of it. */
+static void give_again(const struct writing *writing, uint64_t at, const uint8_t *bytes, uint64_t length)
+{
+  for (uint64_t done = 0; done < length;) {
+    uint64_t from = (uint64_t)(bytes + done), rest = length - done;
+    int64_t part = writing->positioned ? raw_syscall4(SYS_pwrite64, (uint64_t)writing->fd, from, rest,
+                                                      writing->offset + at + done)
+                                       : raw_syscall3(SYS_write, (uint64_t)writing->fd, from, rest);
+    if (part == -EINTR)
+      continue;
+    if (part <= 0)
+      return;
+    done += (uint64_t)part;
+  }
+}
+
+/* writing->offset: where it went. */
+static void put_in_stores(const struct writing *writing, uint64_t at, const uint8_t *bytes, uint64_t length)
+{
+  stores_write(descriptor_get(writing->fd), writing->offset + at, bytes, length);
+}
+
+/* The placeholder's offset moves as the file's did, and its stores get the bytes. */
+static void follow_file(const struct call *call, const struct writing *writing,
+                        const struct journal_entry *intent, int64_t result)
+{
+  const struct journal_segment *segment = journal_find_segment(intent, SEGMENT_WRITTEN, -1);
+  struct writing went = *writing;
+  if (segment && ((const struct journal_written *)segment->data)->append)
+    went.offset = (uint64_t)((const struct journal_written *)segment->data)->offset;
+  else if (!writing->positioned)
+    went.offset = (uint64_t)raw_syscall3(SYS_lseek, (uint64_t)writing->fd, 0, SEEK_CUR);
+  if (descriptor_get(writing->fd)->flags & (DESCRIPTOR_GHOST | DESCRIPTOR_MAPPED))
+    each_piece(call, &went, (uint64_t)result, put_in_stores);
+  if (!writing->positioned)
+    raw_syscall3(SYS_lseek, (uint64_t)writing->fd, went.offset + (uint64_t)result, SEEK_SET);
 }
 
 /* Makes the descriptor's state what it was after the write. */
@@ -165,47 +195,49 @@ static void follow(const struct call *call, const struct writing *writing,
     return;
   if (descriptor->kind == DESCRIPTOR_OUTER || descriptor->flags & DESCRIPTOR_OUTER_FILE) {
     if (header->outer[descriptor->outer].output == TAIL_OUTPUT_AGAIN)
-      run_whole(call, writing, result);
+      each_piece(call, writing, (uint64_t)result, give_again);
     return;
   }
-  if (descriptor->kind != DESCRIPTOR_PLACEHOLDER)
-    return;
-  if (descriptor->flags & DESCRIPTOR_GHOST) {
-    run_whole(call, writing, result);
-    return;
-  }
-  const struct journal_segment *segment = journal_find_segment(intent, SEGMENT_WRITTEN, -1);
-  const struct journal_written *written =
-      segment ? (const struct journal_written *)segment->data : NULL;
-  if (writing->positioned)
-    return;
-  if (written && written->append)
-    raw_syscall3(SYS_lseek, (uint64_t)writing->fd, (uint64_t)(written->offset + result), SEEK_SET);
-  else
-    raw_syscall3(SYS_lseek, (uint64_t)writing->fd, (uint64_t)result, SEEK_CUR);
+  if (descriptor->kind == DESCRIPTOR_PLACEHOLDER)
+    follow_file(call, writing, intent, result);
 }
 
-/* A pipe or eventfd of the run holds again what it held; nobody else reads it meanwhile, so it has
- * the room that it had. */
+/* The call without its first `skip` bytes, which a reader has got already. */
+static int64_t run_rest(const struct call *call, const struct writing *writing, uint64_t skip)
+{
+  struct io_vector one = {(uint8_t *)call->args[1], call->args[2]};
+  const struct io_vector *pieces =
+      writing->vector ? (const struct io_vector *)call->args[1] : &one;
+  uint64_t done = skip;
+  while (skip >= pieces->length && done < writing->length) {
+    skip -= pieces->length;
+    pieces++;
+  }
+  if (done == writing->length)
+    return (int64_t)done;
+  int64_t result = raw_syscall3(SYS_write, (uint64_t)writing->fd, (uint64_t)(pieces->base + skip),
+                                pieces->length - skip);
+  return result < 0 ? (int64_t)done : (int64_t)done + result;
+}
+
+/* Into a pipe or counter of the run. */
 static int64_t write_local(struct call *call, const struct writing *writing)
 {
+  struct io_vector one = {(uint8_t *)call->args[1], call->args[2]};
   if (!engine_live()) {
     const struct journal_entry *entry = replay_take(call, JOURNAL_COMPLETE);
     if (entry) {
       int64_t result = entry->result;
-      struct {
-        int fd;
-        short events, revents;
-      } ready = {writing->fd, 4, 0};
-      bool room = raw_syscall3(SYS_poll, (uint64_t)&ready, 1, 0) == 1;
-      if (result > 0 && room)
-        call_run(call);
+      if (result > 0)
+        channel_put(call, writing->vector ? (const struct io_vector *)call->args[1] : &one,
+                    writing->vector ? call->args[2] : 1, (uint64_t)result);
       replay_advance(entry);
       return result;
     }
   }
   crash_point();
-  int64_t result = call_run(call);
+  uint64_t skip = channel_ahead(writing->fd, writing->length);
+  int64_t result = skip ? run_rest(call, writing, skip) : call_run(call);
   crash_point();
   record_complete(call, result);
   return result;

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <linux/futex.h>
+#include <time.h>
 
 uint64_t feed_offset(const void *place)
 {
@@ -19,7 +20,7 @@ const void *feed_at(uint64_t offset)
   return (const uint8_t *)engine.feed + offset;
 }
 
-const struct feed_file *feed_find_file(uint64_t device, uint64_t inode, uint64_t birth_ns)
+const struct feed_file *feed_find_primary(uint64_t device, uint64_t inode, uint64_t birth_ns)
 {
   const struct feed_file *files = feed_at(engine.feed->files_offset);
   uint64_t low = 0, high = engine.feed->file_count;
@@ -37,7 +38,9 @@ const struct feed_file *feed_find_file(uint64_t device, uint64_t inode, uint64_t
   if (low == engine.feed->file_count)
     return NULL;
   const struct feed_file *file = &files[low];
-  return file->device == device && file->inode == inode && file->birth_ns == birth_ns ? file : NULL;
+  if (file->device != device || file->inode != inode || file->birth_ns != birth_ns)
+    return NULL;
+  return file->flags & FEED_FILE_REBORN ? &files[file->primary] : file;
 }
 
 static const struct journal_entry *entry_at(uint64_t offset)
@@ -56,14 +59,20 @@ const struct journal_entry *replay_peek(const struct journal_entry *entry)
   } while (true);
 }
 
+static void tell_waiting(void)
+{
+  struct tail_header *header = engine.tail.header;
+  if (!atomic_load(&header->cursor_waiting))
+    return;
+  atomic_fetch_add(&header->cursor_futex, 1);
+  raw_syscall6(SYS_futex, (uint64_t)&header->cursor_futex, FUTEX_WAKE, INT32_MAX, 0, 0, 0);
+}
+
 void replay_advance(const struct journal_entry *entry)
 {
   struct tail_header *header = engine.tail.header;
   atomic_store_explicit(&header->cursor, feed_offset(entry) + entry->size, memory_order_seq_cst);
-  if (atomic_load_explicit(&header->cursor_waiting, memory_order_seq_cst)) {
-    atomic_fetch_add(&header->cursor_futex, 1);
-    raw_syscall6(SYS_futex, (uint64_t)&header->cursor_futex, FUTEX_WAKE, INT32_MAX, 0, 0, 0);
-  }
+  tell_waiting();
 }
 
 /* Waits until the next entry is this stream's; NULL: the feed is used up. */
@@ -84,6 +93,56 @@ static const struct journal_entry *wait_for_turn(void)
     if (entry && entry->stream != engine_thread.stream)
       raw_syscall6(SYS_futex, (uint64_t)&header->cursor_futex, FUTEX_WAIT, seen, 0, 0, 0);
     atomic_fetch_sub(&header->cursor_waiting, 1);
+  }
+}
+
+/* ---- one thread at a time ---- */
+
+/* What threads do between calls (take a lock, take work from a queue) is in no journal, only which call came
+ * first. So a thread goes on from a call only when its own next one is the next of all: what leads to a
+ * call then happens in the calls' order. Where that thread is asleep on a lock, the others may go on to
+ * give it up; then all that wait for the lock are woken, and the one whose turn it is gets it. */
+#define STREAM_MAX 1024
+#define PATIENCE_S 1
+
+static _Atomic uint64_t asleep[STREAM_MAX]; /* the word of memory that the stream waits for, or 0 */
+
+void replay_sleeps(uint64_t word)
+{
+  atomic_store(&asleep[engine_thread.stream % STREAM_MAX], word);
+  if (word)
+    tell_waiting();
+}
+
+void replay_wakes(uint64_t word)
+{
+  for (unsigned i = 0; i < STREAM_MAX; i++) {
+    uint64_t waits_for = word;
+    atomic_compare_exchange_strong(&asleep[i], &waits_for, 0);
+  }
+}
+
+static bool may_go_on(void)
+{
+  const struct journal_entry *entry = entry_at(atomic_load(&engine.tail.header->cursor));
+  return !entry || entry->stream == engine_thread.stream || atomic_load(&asleep[entry->stream % STREAM_MAX]);
+}
+
+void replay_yield(void)
+{
+  struct tail_header *header = engine.tail.header;
+  /* A thread that spins on memory sleeps nowhere: nobody waits for it forever. */
+  const struct timespec patience = {.tv_sec = PATIENCE_S};
+  while (!engine_live()) {
+    uint32_t seen = atomic_load(&header->cursor_futex);
+    atomic_fetch_add(&header->cursor_waiting, 1);
+    int64_t result = 0;
+    bool goes_on = may_go_on();
+    if (!goes_on)
+      result = raw_syscall6(SYS_futex, (uint64_t)&header->cursor_futex, FUTEX_WAIT, seen, (uint64_t)&patience, 0, 0);
+    atomic_fetch_sub(&header->cursor_waiting, 1);
+    if (goes_on || result == -ETIMEDOUT)
+      return;
   }
 }
 
@@ -110,6 +169,21 @@ static void give_data(struct call *call, const struct journal_entry *entry)
     call->delivered += segment->length;
     call->delivered_arg = segment->arg;
   }
+}
+
+const struct journal_entry *replay_own_next(void)
+{
+  uint64_t offset = atomic_load(&engine.tail.header->cursor);
+  const struct journal_entry *entry;
+  while ((entry = entry_at(offset)) && (entry->stream != engine_thread.stream || entry->kind == JOURNAL_DATA))
+    offset += entry->size;
+  return entry;
+}
+
+unsigned replay_next(void)
+{
+  const struct journal_entry *entry = wait_for_turn();
+  return entry ? entry->kind : 0;
 }
 
 const struct journal_entry *replay_take(struct call *call, unsigned kind)

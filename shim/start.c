@@ -222,38 +222,49 @@ struct descriptor_room {
   char paths[DESCRIPTOR_MAX][PATH_ROOM];
 };
 
-static void describe_descriptors(struct draft *draft, struct descriptor_room *room)
+/* The START entry of the first image names what the run was started with. */
+struct describing {
+  struct draft *draft;
+  struct descriptor_room room;
+  unsigned used;
+};
+
+static void describe_descriptor(int fd, void *context)
 {
-  int fds[64];
-  unsigned count = list_descriptors(fds, 64), used = 0;
-  for (unsigned i = 0; i < count && used < DESCRIPTOR_MAX; i++) {
-    struct journal_descriptor *descriptor = &room->descriptors[used];
-    *descriptor = (struct journal_descriptor){.fd = fds[i]};
-    if (file_look(fds[i], "", AT_EMPTY_PATH, &descriptor->file) != 0)
-      continue;
-    descriptor->flags = (uint32_t)raw_syscall2(SYS_fcntl, (uint64_t)fds[i], F_GETFL);
-    descriptor->fd_flags = (uint64_t)raw_syscall2(SYS_fcntl, (uint64_t)fds[i], F_GETFD);
-    int64_t offset = raw_syscall3(SYS_lseek, (uint64_t)fds[i], 0, SEEK_CUR);
-    descriptor->offset = offset > 0 ? (uint64_t)offset : 0;
-    draft_add(draft, SEGMENT_DESCRIPTOR, 0, descriptor, sizeof *descriptor);
-    if (S_ISREG(descriptor->file.mode))
-      draft_add(draft, SEGMENT_FULL_PATH, (unsigned)fds[i], room->paths[used],
-                path_of_descriptor(fds[i], room->paths[used]));
-    used++;
-  }
+  struct describing *describing = context;
+  struct descriptor_room *room = &describing->room;
+  unsigned used = describing->used;
+  descriptor_get(fd);
+  if (used == DESCRIPTOR_MAX)
+    return;
+  struct journal_descriptor *descriptor = &room->descriptors[used];
+  *descriptor = (struct journal_descriptor){.fd = fd};
+  if (file_look(fd, "", AT_EMPTY_PATH, &descriptor->file) != 0)
+    return;
+  descriptor->flags = (uint32_t)raw_syscall2(SYS_fcntl, (uint64_t)fd, F_GETFL);
+  descriptor->fd_flags = (uint64_t)raw_syscall2(SYS_fcntl, (uint64_t)fd, F_GETFD);
+  int64_t offset = raw_syscall3(SYS_lseek, (uint64_t)fd, 0, SEEK_CUR);
+  descriptor->offset = offset > 0 ? (uint64_t)offset : 0;
+  draft_add(describing->draft, SEGMENT_DESCRIPTOR, 0, descriptor, sizeof *descriptor);
+  if (S_ISREG(descriptor->file.mode))
+    draft_add(describing->draft, SEGMENT_FULL_PATH, (unsigned)fd, room->paths[used],
+              path_of_descriptor(fd, room->paths[used]));
+  describing->used++;
 }
 
 static void record_start(struct call *call, uint8_t *random, const struct image_text *image, bool first)
 {
-  struct descriptor_room room;
   struct draft draft;
+  struct describing describing = {.draft = &draft};
   draft_begin(&draft, call, JOURNAL_START, 0);
   draft.tail.arg_count = 2;
   draft_add(&draft, SEGMENT_DIRECTORY, 0, engine.directory, raw_length(engine.directory));
   draft_add(&draft, SEGMENT_RANDOM, 0, random, random ? 16 : 0);
   draft_add(&draft, SEGMENT_IMAGE, 0, image->text, image->used);
   if (first)
-    describe_descriptors(&draft, &room);
+    each_descriptor(describe_descriptor, &describing);
+  else
+    descriptors_learn();
   draft_append(&draft);
 }
 

@@ -10,8 +10,10 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <linux/sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 
 #include "journal/hash.h"
 
@@ -315,11 +317,20 @@ static bool closes_carried(const struct stream *stream, const struct journal_ent
   return intent && intent->carried && change_of(entry->call)->kind == CHANGE_SLEEP;
 }
 
+/* A new thread has its stream from the call that makes it, before it has an entry of its own. */
+static void name_stream(struct analysis *analysis, const struct journal_entry *entry)
+{
+  if (entry->call == SYS_clone && entry_arg(entry, 0) & CLONE_THREAD && entry->result >= 0 &&
+      entry->result < UINT32_MAX - 1 && (uint64_t)entry->result >= analysis->summary.stream_next)
+    analysis->summary.stream_next = (uint32_t)entry->result + 1;
+}
+
 static int add_of_program(struct analysis *analysis, struct stream *stream,
                           const struct journal_entry *entry, uint64_t seq)
 {
   int error = 0;
-  if (!closes_carried(stream, entry))
+  /* What is kept on the way says nothing about the program's own calls. */
+  if (entry->kind != JOURNAL_KEEP && !closes_carried(stream, entry))
     error = program_goes_on(analysis, stream);
   if (error)
     return error;
@@ -335,6 +346,7 @@ static int add_of_program(struct analysis *analysis, struct stream *stream,
     error = add_result(analysis, stream, entry);
     break;
   case JOURNAL_COMPLETE:
+    name_stream(analysis, entry);
     error = analysis_count_complete(analysis, stream, entry);
     if (!error)
       error = analysis_files_observed(analysis, entry);

@@ -246,11 +246,25 @@ static int keep_file(struct analysis *analysis, const struct journal_entry *entr
   if (error)
     return error;
   return old_bytes_keep(&analysis->old, file, entry->position, entry->stream,
-                        (const char *)segment->data + sizeof kept, segment->length - sizeof kept);
+                        (const char *)segment->data + sizeof kept, segment->length - sizeof kept,
+                        segment->arg == 1);
+}
+
+/* Two FILE segments: the second file stands for the first, which nobody could open again. */
+static int reborn(struct analysis *analysis, const struct journal_file *before,
+                  const struct journal_file *now)
+{
+  struct file_id first = file_id_of(before), second = file_id_of(now);
+  uint32_t file;
+  int error = known_files_add(&analysis->files, &first, &file);
+  return error ? error : known_files_same(&analysis->files, file, &second);
 }
 
 int analysis_files_keep(struct analysis *analysis, const struct journal_entry *entry)
 {
+  struct journal_file before, now;
+  if (entry_file(entry, 0, &before) && entry_file(entry, 1, &now))
+    return reborn(analysis, &before, &now);
   const struct journal_segment *segment = entry_segments(entry);
   for (; segment; segment = journal_next_segment(entry, segment)) {
     int error = segment->type == SEGMENT_OLD    ? keep_old(analysis, entry->position, segment)

@@ -38,15 +38,17 @@ static int put_string(struct feed_files *files, const char *directory, const cha
 static int list_one(struct feed_files *files, uint32_t number, struct feed_file *ret_file)
 {
   const struct analysis *analysis = files->analysis;
+  const struct known_file *row = &analysis->files.files[number];
+  number = row->same_as == KNOWN_FILE_NONE ? number : row->same_as;
   const struct known_file *known = &analysis->files.files[number];
   char path[KNOWN_PATH_SIZE_MAX];
   uint32_t place = 0;
   int error = 0;
   *ret_file = (struct feed_file){
-      .device = known->id.device,
-      .inode = known->id.inode,
-      .birth_ns = known->id.birth_ns,
-      .flags = known->changed ? FEED_FILE_CHANGED : 0,
+      .device = row->id.device,
+      .inode = row->id.inode,
+      .birth_ns = row->id.birth_ns,
+      .flags = (known->changed ? FEED_FILE_CHANGED : 0) | (known->reborn ? FEED_FILE_REBORN : 0),
   };
   if (known_file_ghost(known)) {
     ret_file->flags |= FEED_FILE_GHOST;
@@ -72,6 +74,25 @@ static int compare_files(const void *left, const void *right)
   return a->birth_ns < b->birth_ns ? -1 : a->birth_ns > b->birth_ns;
 }
 
+/* Rows of files with several identities name the row of the first. */
+static void point_to_primaries(struct feed_files *files)
+{
+  const struct known_files *known = &files->analysis->files;
+  for (uint32_t i = 0; i < files->count; i++) {
+    struct feed_file *row = &files->files[i];
+    if (!(row->flags & FEED_FILE_REBORN))
+      continue;
+    struct file_id id = {row->device, row->inode, row->birth_ns};
+    const struct file_id *first = &known->files[known_files_find(known, &id)].id;
+    struct feed_file wanted = {
+        .device = first->device, .inode = first->inode, .birth_ns = first->birth_ns};
+    const struct feed_file *primary =
+        bsearch(&wanted, files->files, files->count, sizeof wanted, compare_files);
+    assert(primary);
+    row->primary = (uint32_t)(primary - files->files);
+  }
+}
+
 int feed_files_list(struct feed_files *files, const struct analysis *analysis,
                     const char *kept_directory)
 {
@@ -89,6 +110,7 @@ int feed_files_list(struct feed_files *files, const struct analysis *analysis,
     return error;
   files->count = count;
   qsort(files->files, count, sizeof *files->files, compare_files);
+  point_to_primaries(files);
   return 0;
 }
 

@@ -54,7 +54,7 @@ uint32_t known_files_find(const struct known_files *files, const struct file_id 
   uint32_t i = files->file_buckets[id_hash(id) & (files->file_bucket_count - 1)];
   while (i != KNOWN_FILE_NONE && !file_id_same(&files->files[i].id, id))
     i = files->files[i].next_in_bucket;
-  return i;
+  return i != KNOWN_FILE_NONE && files->files[i].same_as != KNOWN_FILE_NONE ? files->files[i].same_as : i;
 }
 
 static int grow_buckets(struct known_files *files)
@@ -98,8 +98,24 @@ int known_files_add(struct known_files *files, const struct file_id *id, uint32_
     files->file_room = room;
   }
   uint32_t *bucket = &files->file_buckets[id_hash(id) & (files->file_bucket_count - 1)];
-  files->files[files->file_count] = (struct known_file){.id = *id, .next_in_bucket = *bucket};
+  files->files[files->file_count] =
+      (struct known_file){.id = *id, .next_in_bucket = *bucket, .same_as = KNOWN_FILE_NONE};
   *bucket = files->file_count;
   *ret_file = files->file_count++;
+  return 0;
+}
+
+int known_files_same(struct known_files *files, uint32_t file, const struct file_id *id)
+{
+  uint32_t count = files->file_count, added;
+  int error = known_files_add(files, id, &added);
+  if (error)
+    return error;
+  if (added == file)
+    return 0;
+  if (added != count)
+    return -EBADMSG;
+  files->files[added].same_as = file;
+  files->files[file].reborn = true;
   return 0;
 }

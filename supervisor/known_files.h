@@ -26,6 +26,8 @@ struct known_file {
   uint32_t first_name; /* the latest of its names, 0: it has none */
   uint32_t next_in_bucket;
   bool changed; /* the run has changed it, its times and size prove nothing */
+  bool reborn;   /* a ghost that goes on as another file: its identity is not the first one any more */
+  uint32_t same_as; /* the file that this is another identity of, or KNOWN_FILE_NONE */
   bool nameable; /* it has had a name, or is an O_TMPFILE: without one now, it is a ghost */
 };
 
@@ -60,10 +62,12 @@ static inline bool file_id_same(const struct file_id *a, const struct file_id *b
 int known_files_init(struct known_files *files);
 void known_files_release(struct known_files *files);
 
-/* The file's number, or KNOWN_FILE_NONE. Numbers stay. */
+/* The file's number, or KNOWN_FILE_NONE. Numbers stay; all identities of a file have the one of its first. */
 uint32_t known_files_find(const struct known_files *files, const struct file_id *id);
 /* The same, and a file that is not there is added. -ENOMEM. */
 int known_files_add(struct known_files *files, const struct file_id *id, uint32_t *ret_file);
+/* From now on `id` is another identity of `file`. -ENOMEM; -EBADMSG: it is some other file's already. */
+int known_files_same(struct known_files *files, uint32_t file, const struct file_id *id);
 
 /* Paths are absolute, `length` bytes without NUL, below KNOWN_PATH_SIZE_MAX; the callers check it. */
 

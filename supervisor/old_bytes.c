@@ -58,7 +58,7 @@ int old_bytes_add(struct old_bytes *old, uint32_t file, uint64_t position, uint6
 }
 
 int old_bytes_keep(struct old_bytes *old, uint32_t file, uint64_t position, uint32_t stream,
-                   const char *name, size_t length)
+                   const char *name, size_t length, bool copy)
 {
   if (old->kept_count == old->kept_room) {
     if (old->kept_room > UINT32_MAX / 4)
@@ -70,12 +70,12 @@ int old_bytes_keep(struct old_bytes *old, uint32_t file, uint64_t position, uint
     old->kept = grown;
     old->kept_room = room;
   }
-  char *copy = strndup(name, length);
-  if (!copy)
+  char *own = strndup(name, length);
+  if (!own)
     return -ENOMEM;
   old->kept[old->kept_count++] = (struct kept_file){
-      .position = position, .file = file, .stream = stream, .name = copy};
-  old->kept_unsettled++;
+      .position = position, .file = file, .stream = stream, .name = own, .settled = copy, .copy = copy};
+  old->kept_unsettled += !copy;
   return 0;
 }
 

@@ -55,8 +55,9 @@ void old_bytes_release(struct old_bytes *old);
 /* -ENOMEM; -EBADMSG: past the end of all offsets. */
 int old_bytes_add(struct old_bytes *old, uint32_t file, uint64_t position, uint64_t offset,
                   uint32_t length);
+/* copy: it is one for sure; else the intent that follows in the stream tells. */
 int old_bytes_keep(struct old_bytes *old, uint32_t file, uint64_t position, uint32_t stream,
-                   const char *name, size_t length);
+                   const char *name, size_t length, bool copy);
 /* An intent of `stream` has come: what the stream kept was for it. */
 void old_bytes_settle(struct old_bytes *old, uint32_t stream, bool copy);
 /* What `stream` kept was for an intent that never came. */

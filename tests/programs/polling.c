@@ -67,10 +67,22 @@ static void epoll(void)
   watch(edges, ends[0], EPOLLIN | EPOLLET);
   put(ends[1], "edge");
   must_be_ready(edges, ends[0]);
+  must_be_quiet(edges);
+  put(ends[1], "s");
+  must_be_ready(edges, ends[0]);
+  must_be_quiet(edges);
   must(epoll_ctl(set, EPOLL_CTL_DEL, ends[0], NULL) == 0);
   must_be_quiet(set);
   must(epoll_ctl(set, EPOLL_CTL_DEL, ends[0], NULL) < 0 && errno == ENOENT);
-  must(read(ends[0], bytes, 8) == 4);
+  must(read(ends[0], bytes, 8) == 5);
+  struct epoll_event once = {.events = EPOLLIN | EPOLLONESHOT, .data.fd = event};
+  must(epoll_ctl(edges, EPOLL_CTL_ADD, event, &once) == 0);
+  must(eventfd_write(event, 1) == 0);
+  must_be_ready(edges, event);
+  must_be_quiet(edges);
+  must(epoll_ctl(edges, EPOLL_CTL_MOD, event, &once) == 0);
+  must_be_ready(edges, event);
+  must(read(event, &count, 8) == 8 && count == 1);
 }
 
 static void polls(void)

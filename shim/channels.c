@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Nothing here waits: what a call found or made room for then is there now, but for what other threads do
+ * meanwhile, and those come in the journal's order.
+ *
+ * Killed at any line, everything here is gone, and the next attempt makes it again. */
+#include "shim/channels.h"
+
+#include "shim/descriptors.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+
+#define AHEAD_MAX 64
+
+/* A pipe whose reader is ahead of its writer: a read is journaled when it ends, a long write comes later. */
+struct ahead {
+  uint64_t inode;
+  uint64_t bytes;
+};
+
+static struct ahead ahead[AHEAD_MAX];
+
+static struct ahead *find_ahead(uint64_t inode, bool make)
+{
+  for (unsigned i = 0; i < AHEAD_MAX; i++)
+    if (ahead[i].bytes && ahead[i].inode == inode)
+      return &ahead[i];
+  for (unsigned i = 0; make && i < AHEAD_MAX; i++)
+    if (!ahead[i].bytes) {
+      ahead[i].inode = inode;
+      return &ahead[i];
+    }
+  if (make)
+    engine_failed(TAIL_REPORT_FAILED, "more pipes are read while they are written than can be replayed", "",
+                  AHEAD_MAX);
+  return NULL;
+}
+
+uint64_t channel_ahead(int fd, uint64_t length)
+{
+  struct ahead *pipe = find_ahead(descriptor_get(fd)->inode, false);
+  if (!pipe)
+    return 0;
+  uint64_t taken = pipe->bytes < length ? pipe->bytes : length;
+  pipe->bytes -= taken;
+  return taken;
+}
+
+static bool ready(int fd, short events)
+{
+  struct pollfd poll = {fd, events, 0};
+  return raw_syscall3(SYS_poll, (uint64_t)&poll, 1, 0) == 1;
+}
+
+/* ---- taking ---- */
+
+/* Up to `length` bytes; how many there were. */
+static uint64_t take_bytes(int fd, uint64_t length)
+{
+  uint8_t bytes[4096];
+  uint64_t taken = 0;
+  int available = 0;
+  if (raw_syscall3(SYS_ioctl, (uint64_t)fd, FIONREAD, (uint64_t)&available) != 0)
+    return length;
+  if (length > (uint64_t)available)
+    length = (uint64_t)available;
+  while (taken < length) {
+    uint64_t part = length - taken < sizeof bytes ? length - taken : sizeof bytes;
+    int64_t got = raw_syscall3(SYS_read, (uint64_t)fd, (uint64_t)bytes, part);
+    if (got <= 0)
+      break;
+    taken += (uint64_t)got;
+  }
+  return taken;
+}
+
+/* A message is taken whole, however little of it was asked for. */
+static void take_from_pair(int fd, uint64_t length)
+{
+  int type = SOCK_STREAM;
+  uint32_t size = sizeof type;
+  uint8_t byte;
+  raw_syscall5(SYS_getsockopt, (uint64_t)fd, SOL_SOCKET, SO_TYPE, (uint64_t)&type, (uint64_t)&size);
+  if (type == SOCK_STREAM)
+    take_bytes(fd, length);
+  else
+    raw_syscall6(SYS_recvfrom, (uint64_t)fd, (uint64_t)&byte, 1, MSG_DONTWAIT, 0, 0);
+}
+
+/* What went off is told once: a timer that goes off again keeps its pace, another one is over. */
+static void take_from_timer(int fd)
+{
+  struct itimerspec left = {0};
+  raw_syscall2(SYS_timerfd_gettime, (uint64_t)fd, (uint64_t)&left);
+  if (!left.it_interval.tv_sec && !left.it_interval.tv_nsec)
+    left.it_value = (struct timespec){0, 0};
+  raw_syscall4(SYS_timerfd_settime, (uint64_t)fd, 0, (uint64_t)&left, 0);
+}
+
+/* Counters and queues of records. */
+static void take_records(int fd, uint64_t length)
+{
+  uint8_t bytes[4096];
+  while (length && ready(fd, POLLIN)) {
+    int64_t got = raw_syscall3(SYS_read, (uint64_t)fd, (uint64_t)bytes,
+                               length < sizeof bytes ? length : sizeof bytes);
+    if (got <= 0 || (uint64_t)got >= length)
+      return;
+    length -= (uint64_t)got;
+  }
+}
+
+void channel_take(int fd, int64_t length)
+{
+  const struct descriptor *descriptor = descriptor_get(fd);
+  if (length <= 0)
+    return;
+  switch (descriptor->kind) {
+  case DESCRIPTOR_PIPE: {
+    uint64_t missing = (uint64_t)length - take_bytes(fd, (uint64_t)length);
+    if (missing)
+      find_ahead(descriptor->inode, true)->bytes += missing;
+    break;
+  }
+  case DESCRIPTOR_PAIR:
+    take_from_pair(fd, (uint64_t)length);
+    break;
+  case DESCRIPTOR_TIMERFD:
+    take_from_timer(fd);
+    break;
+  case DESCRIPTOR_EVENTFD:
+  case DESCRIPTOR_SIGNALFD:
+    take_records(fd, (uint64_t)length);
+    break;
+  }
+}
+
+/* ---- putting ---- */
+
+/* More lies in it for a moment than ever did: a read that made room is journaled after the write. */
+static void make_room(int fd, bool is_pipe)
+{
+  int64_t result;
+  if (is_pipe) {
+    int64_t size = raw_syscall2(SYS_fcntl, (uint64_t)fd, F_GETPIPE_SZ);
+    result = raw_syscall3(SYS_fcntl, (uint64_t)fd, F_SETPIPE_SZ, (uint64_t)size * 2);
+  } else {
+    int size = 0;
+    uint32_t length = sizeof size;
+    raw_syscall5(SYS_getsockopt, (uint64_t)fd, SOL_SOCKET, SO_SNDBUF, (uint64_t)&size, (uint64_t)&length);
+    int before = size;
+    raw_syscall5(SYS_setsockopt, (uint64_t)fd, SOL_SOCKET, SO_SNDBUF, (uint64_t)&size, sizeof size);
+    raw_syscall5(SYS_getsockopt, (uint64_t)fd, SOL_SOCKET, SO_SNDBUF, (uint64_t)&size, (uint64_t)&length);
+    result = size > before ? 0 : -ENOBUFS;
+  }
+  if (result < 0)
+    engine_failed(TAIL_REPORT_FAILED, "a pipe of the run cannot hold what it held", "", result);
+}
+
+static void put_bytes(int fd, bool is_pipe, const uint8_t *bytes, uint64_t length)
+{
+  while (length) {
+    int64_t put = is_pipe ? raw_syscall3(SYS_write, (uint64_t)fd, (uint64_t)bytes, length)
+                          : raw_syscall6(SYS_sendto, (uint64_t)fd, (uint64_t)bytes, length,
+                                         MSG_DONTWAIT | MSG_NOSIGNAL, 0, 0);
+    if (put == -EAGAIN) {
+      make_room(fd, is_pipe);
+      continue;
+    }
+    if (put <= 0)
+      return; /* nobody reads any more */
+    bytes += put;
+    length -= (uint64_t)put;
+  }
+}
+
+static void put_pieces(int fd, bool is_pipe, const struct io_vector *pieces, uint64_t count, uint64_t skip,
+                       uint64_t length)
+{
+  for (uint64_t i = 0; i < count && length; i++) {
+    uint64_t from = skip < pieces[i].length ? skip : pieces[i].length;
+    uint64_t part = pieces[i].length - from < length ? pieces[i].length - from : length;
+    put_bytes(fd, is_pipe, pieces[i].base + from, part);
+    skip -= from;
+    length -= part;
+  }
+}
+
+static void put_in_pipe(const struct call *call, const struct io_vector *pieces, uint64_t count,
+                        uint64_t length)
+{
+  int fd = (int)call->args[0];
+  uint64_t flags = (uint64_t)raw_syscall2(SYS_fcntl, (uint64_t)fd, F_GETFL);
+  uint64_t skip = channel_ahead(fd, length);
+  raw_syscall3(SYS_fcntl, (uint64_t)fd, F_SETFL, flags | O_NONBLOCK);
+  put_pieces(fd, true, pieces, count, skip, length - skip);
+  raw_syscall3(SYS_fcntl, (uint64_t)fd, F_SETFL, flags);
+}
+
+static void put_in_pair(const struct call *call, const struct io_vector *pieces, uint64_t count,
+                        uint64_t length)
+{
+  int fd = (int)call->args[0], type = SOCK_STREAM;
+  uint32_t size = sizeof type;
+  raw_syscall5(SYS_getsockopt, (uint64_t)fd, SOL_SOCKET, SO_TYPE, (uint64_t)&type, (uint64_t)&size);
+  if (type == SOCK_STREAM) {
+    put_pieces(fd, false, pieces, count, 0, length);
+    return;
+  }
+  struct msghdr message = {.msg_iov = (struct iovec *)pieces, .msg_iovlen = count};
+  while (raw_syscall3(SYS_sendmsg, (uint64_t)fd, (uint64_t)&message, MSG_DONTWAIT | MSG_NOSIGNAL) == -EAGAIN)
+    make_room(fd, false);
+}
+
+void channel_put(const struct call *call, const struct io_vector *pieces, uint64_t count, uint64_t length)
+{
+  int fd = (int)call->args[0];
+  switch (descriptor_get(fd)->kind) {
+  case DESCRIPTOR_PIPE:
+    put_in_pipe(call, pieces, count, length);
+    break;
+  case DESCRIPTOR_PAIR:
+    put_in_pair(call, pieces, count, length);
+    break;
+  case DESCRIPTOR_EVENTFD:
+    if (ready(fd, POLLOUT))
+      call_run(call);
+    break;
+  default:
+    call_run(call);
+    break;
+  }
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Pipes, socket pairs, event counters and the like that live and die with the run: replay makes them again
+ * and puts into them and takes out of them what was put and taken, so that they hold what they held. */
+#ifndef PERDURE_SHIM_CHANNELS_H
+#define PERDURE_SHIM_CHANNELS_H
+
+#include "shim/engine.h"
+
+/* Replay: a read took `length` bytes. */
+void channel_take(int fd, int64_t length);
+/* Replay: a write put in the first `length` bytes of its pieces. */
+void channel_put(const struct call *call, const struct io_vector *pieces, uint64_t count, uint64_t length);
+/* Live: how many bytes of the next write into a pipe have been read already: by a thread that went on
+ * while the write, which the crash cut off, was under way. They count as written. */
+uint64_t channel_ahead(int fd, uint64_t length);
+
+#endif
