@@ -113,6 +113,9 @@ static int64_t open_real(const struct descriptor *placeholder, uint64_t status)
   uint64_t flags = flags_of(opening);
   if ((flags & O_TMPFILE) == O_TMPFILE)
     flags &= ~(uint64_t)O_TMPFILE;
+  /* A symlink is opened itself only with O_PATH; elsewhere the path is resolved already. */
+  if (!(flags & O_PATH))
+    flags &= ~(uint64_t)O_NOFOLLOW;
   flags &= ~(uint64_t)(O_CREAT | O_EXCL | O_TRUNC | STATUS_FLAGS);
   if (!ghost_file(found))
     return open_named(file, found, flags | status);

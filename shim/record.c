@@ -30,6 +30,8 @@ void draft_begin(struct draft *draft, const struct call *call, unsigned kind, in
     unsigned argument = CALL_ARG_KIND(call->shape->args[i]);
     if ((argument == ARG_PATH || argument == ARG_STR) && call->args[i])
       draft_add(draft, SEGMENT_PATH, i, (const void *)call->args[i], call->string_length[i]);
+    else if (argument == ARG_IN && kind == JOURNAL_INTENT && call->args[i])
+      draft_add(draft, SEGMENT_INPUT, i, (const void *)call->args[i], CALL_ARG_SIZE(call->shape->args[i]));
   }
 }
 

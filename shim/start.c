@@ -281,11 +281,24 @@ static void place_descriptors(const struct journal_entry *entry)
   }
 }
 
+/* The stack protector's value and the pointer guard, which the loader has made of the random bytes: both
+ * lie about in memory that programs do not initialise. Nothing is protected by them yet: the loader's
+ * functions that are under way are not. */
+static void guards_of(const uint8_t *random)
+{
+  uint64_t values[2];
+  raw_copy(values, random, sizeof values);
+  values[0] &= ~0xffull;
+  __asm__ volatile("movq %0, %%fs:0x28\n\tmovq %1, %%fs:0x30" : : "r"(values[0]), "r"(values[1]));
+}
+
 static void replay_start(const struct journal_entry *entry, uint8_t *random, const struct image_text *image)
 {
   const struct journal_segment *segment = journal_find_segment(entry, SEGMENT_RANDOM, -1);
-  if (segment && segment->length == 16 && random)
+  if (segment && segment->length == 16 && random) {
     raw_copy(random, segment->data, 16);
+    guards_of(random);
+  }
   segment = journal_find_segment(entry, SEGMENT_DIRECTORY, -1);
   if (segment && segment->length < sizeof engine.directory) {
     raw_copy(engine.directory, segment->data, segment->length);

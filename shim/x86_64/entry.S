@@ -220,7 +220,17 @@ enter_from_vdso:
 	movq	FRAME_RSI(%rsp), %rsi
 	movq	FRAME_RDX(%rsp), %rdx
 	syscall
-1:	addq	$FRAME_SIZE, %rsp
+	/* What the engine leaves in registers would be saved with them at the program's next call, on the
+	 * program's stack, and differ between live and replay. */
+1:	xorl	%ecx, %ecx
+	xorl	%edx, %edx
+	xorl	%esi, %esi
+	xorl	%edi, %edi
+	xorl	%r8d, %r8d
+	xorl	%r9d, %r9d
+	xorl	%r10d, %r10d
+	xorl	%r11d, %r11d
+	addq	$FRAME_SIZE, %rsp
 	.cfi_adjust_cfa_offset -FRAME_SIZE
 	popq	%rbx
 	.cfi_adjust_cfa_offset -8
