@@ -62,7 +62,7 @@ struct thread {
   uint32_t stream;
   uint32_t in_vfork;   /* this is a child on its parent's memory, until its exec */
   int32_t vfork_owner; /* tid of the parent */
-  uint32_t spare;
+  uint32_t number;     /* its tid as the program knows it; 0: has not asked */
 };
 extern __thread struct thread engine_thread;
 
