@@ -5,7 +5,6 @@
 #include "journal/tail.h"
 #include "supervisor/boundary.h"
 
-#include <capstone/capstone.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -132,7 +131,7 @@ static void check_boundary(struct doctor *doctor, const char *shim)
 {
   struct failure failure = {""};
   char cache[PATH_MAX];
-  int major, minor, error;
+  int error;
 
   strcpy(stpcpy(cache, doctor->base), "/cache");
   error = mkdir(cache, 0700) < 0 && errno != EEXIST ? -errno : boundary_prepare(cache, &failure);
@@ -140,8 +139,7 @@ static void check_boundary(struct doctor *doctor, const char *shim)
        error == 0 ? "images are made" : failure.text[0] != '\0' ? failure.text : strerror(-error));
   error = access(shim, R_OK) < 0 ? errno : 0;
   tell(doctor, error == 0, true, "the shim", "%s: %s", shim, error == 0 ? "is there" : strerror(error));
-  cs_version(&major, &minor);
-  tell(doctor, true, true, "capstone", "%d.%d", major, minor);
+  tell(doctor, true, true, "capstone", "%s", boundary_disassembler_version());
   tell(doctor, sqlite3_libversion_number() >= 3037000 && sqlite3_threadsafe() != 0, true, "SQLite", "%s%s",
        sqlite3_libversion(), sqlite3_threadsafe() != 0 ? "" : ", built without threads");
 }

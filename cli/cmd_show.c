@@ -8,7 +8,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#define LINE_SIZE (64u << 10)
 /* Bytes of a segment that are printed; the rest is counted. */
 #define SHOWN_SIZE_MAX 4096u
 
@@ -72,11 +71,9 @@ static void print_fields(const struct journal_entry *entry)
 
 static int show(const struct journal_entry *entry, uint64_t seq, bool json)
 {
-  static char line[LINE_SIZE];
+  static char line[FORMAT_ENTRY_SIZE_MAX];
 
-  if ((json ? format_entry_json : format_entry)(entry, seq, line, sizeof line) < 0)
-    return command_fail("cannot print entry %" PRIu64 ": it is larger than a line may be; ask `perdure "
-                        "sql`", seq);
+  (json ? format_entry_json : format_entry)(entry, seq, line, sizeof line);
   puts(line);
   if (!json) {
     print_fields(entry);

@@ -111,8 +111,10 @@ int cmd_sql(const struct command_line *line)
   if (command_place(line, line->operands[0], &place, &failure) < 0)
     return command_fail("%s", failure.text);
   run_place_path(&place, "run.db", path);
-  if (store_open(path, true, &store, &failure) < 0)
+  if (store_open(path, true, &store, &failure) < 0) {
+    run_advise(&failure, RUN_ADVICE_STORE);
     return command_fail("%s", failure.text);
+  }
   status = ask(store_database(store), line->operands[1], line->given[OPTION_JSON],
                line->given[OPTION_HEADER]);
   store_close(store);

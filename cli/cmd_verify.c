@@ -22,8 +22,10 @@ static int verify_stored(const struct run_place *place, bool quiet)
 
   run_place_path(place, "run.db", path);
   run_place_path(place, "tail", tail);
-  if (store_open(path, true, &store, &failure) < 0)
+  if (store_open(path, true, &store, &failure) < 0) {
+    run_advise(&failure, RUN_ADVICE_STORE);
     return command_fail("%s", failure.text);
+  }
   /* Of a live run the tail moves under us: its store alone is checked. */
   defects = verify_journal(store, run_lock_owner(place) != 0 ? NULL : tail, say_defect,
                            (void *)place->id, &failure);

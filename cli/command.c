@@ -9,9 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#ifndef PERDURE_LIBDIR
-#error "the build says where the shim is installed, relative to the prefix"
-#endif
+/* PERDURE_LIBDIR: where the shim is installed, relative to the prefix; the build says it. */
 #define SHIM_NAME "libperdure-shim.so"
 
 static void say_line(const char *text)
@@ -114,6 +112,7 @@ bool command_run_options(const struct command_line *line, const char *shim,
     .id = line->value[OPTION_ID], .directory = line->value[OPTION_DIR], .shim = shim,
     .sync = sync != NULL ? run_sync_named(sync) : -1,
     .output = output != NULL ? run_output_named(output) : -1,
+    .not_idempotent = line->given[OPTION_NOT_IDEMPOTENT],
     .say = say, .context = &voice,
   };
 

@@ -2,12 +2,10 @@
 /* perdure: dispatch. */
 #include "cli/command.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-
-#ifndef PERDURE_VERSION
-#error "the build says the version"
-#endif
+#include <unistd.h>
 
 #define COMMAND(name, usage, summary, about) {#name, usage, summary, about, cmd_##name},
 const struct command commands[] = {
@@ -24,12 +22,22 @@ const struct command *command_find(const char *name)
   return NULL;
 }
 
+/* Closed standard descriptors must not become files of ours, into which somebody prints. The program
+ * gets them closed, as they were. */
+static void fill_standard_descriptors(void)
+{
+  for (int fd = 0; fd <= 2; fd++)
+    if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR | O_CLOEXEC) != fd)
+      _exit(RUN_EXIT_FAILED);
+}
+
 int main(int argc, char **argv)
 {
   const struct command *command;
   struct command_line line;
   const char *name = argc > 1 ? argv[1] : "";
 
+  fill_standard_descriptors();
   if (strcmp(name, "--version") == 0) {
     puts("perdure " PERDURE_VERSION);
     return command_finish_output(0);

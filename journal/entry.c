@@ -59,7 +59,7 @@ static bool segments_fit(const struct journal_entry *entry)
   return place == entry->size;
 }
 
-bool journal_entry_valid(const void *bytes, size_t available, uint64_t position)
+bool journal_entry_formed(const void *bytes, size_t available, uint64_t position)
 {
   const struct journal_entry *entry = bytes;
   if (available < JOURNAL_ENTRY_HEADER_SIZE ||
@@ -69,7 +69,13 @@ bool journal_entry_valid(const void *bytes, size_t available, uint64_t position)
       journal_arg_count(entry) > JOURNAL_ARG_COUNT_MAX ||
       entry->size < JOURNAL_ENTRY_HEADER_SIZE + 8 * journal_arg_count(entry))
     return false;
-  return kind_known(entry->kind) && segments_fit(entry) &&
+  return kind_known(entry->kind) && segments_fit(entry);
+}
+
+bool journal_entry_valid(const void *bytes, size_t available, uint64_t position)
+{
+  const struct journal_entry *entry = bytes;
+  return journal_entry_formed(entry, available, position) &&
          entry->checksum == journal_checksum(entry);
 }
 

@@ -187,6 +187,8 @@ const struct journal_segment *journal_find_segment(const struct journal_entry *e
 /* Checks that `available` bytes at `entry` begin with the valid entry of `position` (list above).
  * Reads nothing past `available`. */
 bool journal_entry_valid(const void *entry, size_t available, uint64_t position);
+/* The same but for the checksum: the entry can be walked safely. */
+bool journal_entry_formed(const void *entry, size_t available, uint64_t position);
 
 /* Low 32 bits of the hash that checksum holds; entry->size must be set. */
 uint32_t journal_checksum(const struct journal_entry *entry);

@@ -7,6 +7,9 @@
 #include <stdint.h>
 
 #define XXH_INLINE_ALL
+/* Words are read by plain loads: the shim is built without the compiler's own memcpy, and a call for
+ * each word would cost more than the hash. */
+#define XXH_FORCE_MEMORY_ACCESS 1
 #include <xxhash.h>
 
 /* XXH3-64 of `size` bytes. */

@@ -20,8 +20,8 @@
 #endif
 
 /* The drain is woken, and pages are made ready, whenever an append crosses a multiple of these. */
-#define DRAIN_STEP (4u << 20)
-#define POPULATE_STEP (1u << 20)
+#define DRAIN_STEP (1u << 20)
+#define POPULATE_STEP (256u << 10)
 
 static long raw_call(long number, long a, long b, long c, long d, long e, long f)
 {

@@ -32,7 +32,7 @@
 
 #define TAIL_MAGIC "perdure"
 #define TAIL_HEADER_SIZE (128u << 10)
-#define TAIL_RING_SIZE_DEFAULT (64u << 20)
+#define TAIL_RING_SIZE_DEFAULT (32u << 20)
 #define TAIL_PATH_SIZE 4096u
 #define TAIL_REFERENCED_MAX 4096u
 #define TAIL_OUTER_MAX 16u
@@ -104,7 +104,8 @@ struct tail_header {
   uint32_t sync; /* enum tail_sync */
   uint32_t attempt;        /* 1 for the first */
   int32_t supervisor_pid;
-  uint64_t crash_at;       /* kill point that the attempt dies at, from 1; 0: none */
+  uint64_t crash_at;       /* kill point that the attempt dies at, from 1; 0: none. One that never
+                              comes makes crash_points exact */
   uint64_t feed_size;      /* bytes of the feed file; 0 in LIVE */
   uint32_t outer_count;
   int32_t lock_fd; /* the inherited descriptor that holds the run's lock; hidden from the program */
@@ -124,6 +125,7 @@ struct tail_header {
   _Atomic uint32_t cursor_waiting;
   _Atomic uint32_t live;                /* 1: replay has ended, all calls run */
   uint32_t exec_stream;                 /* the stream whose exec is under way */
+  _Atomic int32_t replayed_children;    /* made and not waited for, as far as replay has come */
   uint32_t image_changed;               /* 1: the program or a library is not the one that was recorded */
   uint32_t started;                     /* 1: the first image of the attempt has begun */
   union {
@@ -131,7 +133,8 @@ struct tail_header {
     int32_t seen[4];  /* that, its parent's, its group's and its session's; 0: not known yet */
   };
   _Atomic uint32_t stream_next;         /* next free stream number */
-  _Alignas(64) _Atomic uint64_t crash_points; /* kill points passed in this attempt, live ones only */
+  _Alignas(64) _Atomic uint64_t crash_points; /* kill points passed in this attempt, live ones only; where
+                                                 crash_at is 0, several threads' may be too few */
   _Atomic uint32_t noted;               /* bits of what has been said once per run (TAIL_NOTED_*) */
   _Atomic uint32_t references_overflow; /* 1: more files referenced than fit; all count as referenced */
   _Atomic uint32_t kept_count;          /* may exceed what fits: the rest is not hidden */
@@ -175,7 +178,7 @@ struct tail_draft {
 };
 
 /* Appends one entry; returns its position. Waits (futex) while the ring is full; wakes the drain
- * when a quarter of the ring is waiting for it. Uses raw system calls only and keeps errno. Asserts
+ * for every MiB. Uses raw system calls only and keeps errno. Asserts
  * that the parts fit JOURNAL_PAYLOAD_SIZE_MAX + 32 KiB. Killed inside: a gap, or the whole entry. */
 uint64_t tail_append(const struct tail *tail, const struct tail_draft *draft);
 

@@ -47,6 +47,10 @@ struct call_shape {
 extern const struct call_shape call_shapes[];
 extern const unsigned call_shape_count;
 extern const uint8_t call_arg_counts[];
+static inline unsigned call_arg_count(const struct call *call)
+{
+  return call->id < CALL_ID_SYSTEM_MAX ? call_arg_counts[call->id] : 0;
+}
 const char *call_shape_name(unsigned id);
 
 #define HANDLER(name, looks_at) call_handler handle_##name;
@@ -70,9 +74,9 @@ extern __thread struct thread engine_thread;
 struct engine {
   struct tail tail;
   const struct feed_header *feed; /* NULL when the run began live */
+  bool threaded;                  /* there has been a second thread */
   bool unjournaled;               /* a forked child: its calls pass */
   bool tsc_trapped;
-  bool has_threads;               /* or has had some */
   int32_t pid_real;
   uint64_t (*clock_original)(int clock, void *timespec); /* the vDSO's own, or NULL */
   uint64_t original[BOUNDARY_SLOT_COUNT];
@@ -109,8 +113,9 @@ void replay_sleeps(uint64_t word);
 void replay_wakes(uint64_t word);
 /* Copies recorded outputs to the program's memory and gives the recorded result. */
 int64_t replay_deliver(struct call *call, const struct journal_entry *entry);
-/* INTENT then RESULT: the recorded outcome in *ret_result and true; false: live now. *ret_intent and
- * *ret_outcome (may be NULL) point into the feed. */
+/* INTENT then RESULT: the recorded outcome in *ret_result and true; false: live now. *ret_intent (may be
+ * NULL) points into the feed. Where ret_outcome is not NULL, it is still this stream's turn: the caller
+ * does what follows from the change and then replay_advance(*ret_outcome). */
 bool replay_change(struct call *call, int64_t *ret_result, const struct journal_entry **ret_intent,
                    const struct journal_entry **ret_outcome);
 /* Waits until all streams have replayed, and goes live; more of this stream is a divergence. */
@@ -121,11 +126,16 @@ const void *feed_at(uint64_t offset);
 /* The file of that identity, or NULL; under the identity that it had first. */
 const struct feed_file *feed_find_primary(uint64_t device, uint64_t inode, uint64_t birth_ns);
 
+/* Gives the thread a stack for the engine. */
+void engine_stack_make(void);
+
 /* Ends the process: replay came to another call than the journal has. entry: what was recorded, or
  * NULL at the end of the feed. */
-_Noreturn void engine_diverged(const struct call *call, const struct journal_entry *entry);
+void engine_diverged(const struct call *call, const struct journal_entry *entry)
+    __attribute__((noreturn));
 /* Ends the process: perdure cannot go on. words and detail make up the sentence. */
-_Noreturn void engine_failed(unsigned code, const char *words, const char *detail, int64_t error);
+void engine_failed(unsigned code, const char *words, const char *detail, int64_t error)
+    __attribute__((noreturn));
 
 /* Replaces what replay put in place of files by the real ones. Called once, by the last replayer. */
 void engine_go_live(void);

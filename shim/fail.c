@@ -28,7 +28,7 @@ static size_t put_number(char *to, size_t room, size_t used, int64_t number)
   return put_text(to, room, used, digits + place);
 }
 
-static _Noreturn void stop(struct tail_report *report, uint32_t code)
+__attribute__((noreturn)) static void stop(struct tail_report *report, uint32_t code)
 {
   report->stream = engine_thread.stream;
   uint32_t none = TAIL_REPORT_NONE;
@@ -38,7 +38,7 @@ static _Noreturn void stop(struct tail_report *report, uint32_t code)
     raw_syscall1(SYS_exit_group, 125);
 }
 
-_Noreturn void engine_diverged(const struct call *call, const struct journal_entry *entry)
+void engine_diverged(const struct call *call, const struct journal_entry *entry)
 {
   struct tail_report *report = &engine.tail.header->report;
   report->position = entry ? entry->position : ~0ull;
@@ -54,7 +54,7 @@ _Noreturn void engine_diverged(const struct call *call, const struct journal_ent
   stop(report, TAIL_REPORT_DIVERGED);
 }
 
-_Noreturn void engine_failed(unsigned code, const char *words, const char *detail, int64_t error)
+void engine_failed(unsigned code, const char *words, const char *detail, int64_t error)
 {
   struct tail_report *report = &engine.tail.header->report;
   size_t used = put_text(report->text, sizeof report->text, 0, words);

@@ -24,7 +24,7 @@ struct ghost {
 static struct ghost ghosts[GHOST_MAX];
 static unsigned ghost_count;
 
-_Noreturn static void cannot_build(const char *path, int64_t error)
+__attribute__((noreturn)) static void cannot_build(const char *path, int64_t error)
 {
   engine_failed(TAIL_REPORT_FAILED, "a file without a name cannot be built again: ", path, error);
 }

@@ -61,7 +61,7 @@ static uint64_t flags_of(const struct journal_entry *opening)
   }
 }
 
-_Noreturn static void cannot_reopen(const char *path, int64_t error)
+__attribute__((noreturn)) static void cannot_reopen(const char *path, int64_t error)
 {
   engine_failed(TAIL_REPORT_INPUT, "a file that the run has open is missing or is another file now: ",
                 path, error);
@@ -216,6 +216,10 @@ void engine_go_live(void)
       raw_syscall0(SYS_sched_yield);
     return;
   }
+  /* Their work is not in the journal: going on as if it were done, or doing it again, would be a guess. */
+  if (atomic_load(&header->replayed_children) > 0)
+    engine_failed(TAIL_REPORT_FAILED, "child processes are not journaled yet, and one was under way when the "
+                  "run was killed: look at what it has done, then begin anew after `perdure rm`", "", 0);
   replace_placeholders(-1);
   if (raw_syscall1(SYS_chdir, (uint64_t)engine.directory) < 0)
     engine_failed(TAIL_REPORT_INPUT, "the run's working directory is gone: ", engine.directory, 0);

@@ -270,10 +270,12 @@ int64_t handle_size(struct call *call)
   bool by_path = call->id == SYS_truncate;
   if (!by_path && descriptor_get((int)call->args[0])->kind == DESCRIPTOR_MEMFD)
     return local(call);
+  const struct journal_entry *outcome;
   int64_t result;
   const struct journal_entry *intent;
-  if (!engine_live() && replay_change(call, &result, &intent, NULL)) {
+  if (!engine_live() && replay_change(call, &result, &intent, &outcome)) {
     follow_size(call, intent, result);
+    replay_advance(outcome);
     return result;
   }
   char full[PATH_ROOM], link[32];

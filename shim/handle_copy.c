@@ -92,12 +92,14 @@ static int64_t copy_into_file(struct call *call)
 {
   struct copying copying = copying_of(call);
   sign(call, &copying);
+  const struct journal_entry *outcome;
   int64_t result;
   bool refused = engine_live() ? is_nameless(copying.to) : replay_next() == JOURNAL_COMPLETE;
   if (refused)
     return refuse_nameless(call);
-  if (!engine_live() && replay_change(call, &result, NULL, NULL)) {
+  if (!engine_live() && replay_change(call, &result, NULL, &outcome)) {
     follow(&copying, result);
+    replay_advance(outcome);
     return result;
   }
   struct descriptor *target = descriptor_get(copying.to);

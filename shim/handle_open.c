@@ -6,6 +6,7 @@
  * looks. Truncating and plain creating are repeated, with the same effect. */
 #include "shim/descriptors.h"
 #include "shim/keep.h"
+#include "shim/number_lock.h"
 #include "shim/paths.h"
 #include "shim/stores.h"
 
@@ -141,6 +142,8 @@ static int64_t open_change(struct call *call, const struct opening *opening)
   struct draft draft;
   bool existed = look_before(&draft, call, opening, full, &file);
   record_intent(&draft, call);
+  struct number_lock lock;
+  number_lock_take(&lock);
   int64_t result = call_run(call);
   crash_point();
   draft_begin(&draft, call, JOURNAL_RESULT, result);
@@ -149,7 +152,15 @@ static int64_t open_change(struct call *call, const struct opening *opening)
     add_opened(&draft, (int)result, opening, !existed || opening->flags & O_TRUNC || !file.size, full,
                &file);
   draft_append(&draft);
+  number_lock_release(&lock);
   return result;
+}
+
+/* A named pipe waits for its other end, which may be a thread that wants the lock. */
+static bool may_block(const struct opening *opening)
+{
+  struct journal_file file;
+  return engine.threaded && file_look(opening->dirfd, opening->path, 0, &file) == 0 && S_ISFIFO(file.mode);
 }
 
 static int64_t open_observe(struct call *call, const struct opening *opening)
@@ -157,7 +168,11 @@ static int64_t open_observe(struct call *call, const struct opening *opening)
   char full[PATH_ROOM];
   struct journal_file file;
   struct draft draft;
+  struct number_lock lock;
+  bool waits = may_block(opening);
   crash_point();
+  if (!waits)
+    number_lock_take(&lock);
   int64_t result = call_run(call);
   crash_point();
   draft_begin(&draft, call, JOURNAL_COMPLETE, result);
@@ -165,6 +180,8 @@ static int64_t open_observe(struct call *call, const struct opening *opening)
   if (result >= 0)
     add_opened(&draft, (int)result, opening, false, full, &file);
   draft_append(&draft);
+  if (!waits)
+    number_lock_release(&lock);
   return result;
 }
 

@@ -104,9 +104,25 @@ int64_t handle_sigwait(struct call *call)
   return result;
 }
 
+/* Did the call say that a child has ended (and not stopped, or gone on)? */
+static bool told_an_end(const struct call *call, int64_t result)
+{
+  if (call->id == SYS_wait4) {
+    const int *status = (const int *)call->args[1];
+    return result > 0 && (!status || (*status & 0xff) != 0x7f);
+  }
+  const siginfo_t *info = (const siginfo_t *)call->args[2];
+  return result == 0 && info && info->si_pid &&
+         (info->si_code == CLD_EXITED || info->si_code == CLD_KILLED || info->si_code == CLD_DUMPED);
+}
+
 int64_t handle_wait(struct call *call)
 {
-  return observe(call);
+  bool replaying = !engine_live();
+  int64_t result = observe(call);
+  if (replaying && !engine_live() && told_an_end(call, result))
+    atomic_fetch_sub(&engine.tail.header->replayed_children, 1);
+  return result;
 }
 
 int64_t handle_prctl(struct call *call)
@@ -127,6 +143,7 @@ int64_t handle_sigaction(struct call *call)
 static int64_t make_thread(struct call *call)
 {
   int64_t stream;
+  engine.threaded = true;
   call->shape = &call_shapes[SYS_clone];
   call->signature = hash_mix(SYS_clone, CLONE_THREAD) | 1;
   const struct journal_entry *entry =
@@ -142,7 +159,6 @@ static int64_t make_thread(struct call *call)
   }
   uint64_t own;
   __asm__("movq %%fs:0, %0" : "=r"(own));
-  engine.has_threads = true;
   struct thread *thread = (struct thread *)(call->args[4] + ((uint64_t)&engine_thread - own));
   thread->stream = (uint32_t)stream;
   call->frame->raw = FRAME_PLAIN;
@@ -203,6 +219,8 @@ int64_t handle_fork(struct call *call)
   if (!engine_live()) {
     const struct journal_entry *entry = replay_take(call, JOURNAL_COMPLETE);
     if (entry) {
+      if (entry->result > 0)
+        atomic_fetch_add(&engine.tail.header->replayed_children, 1);
       replay_advance(entry);
       return entry->result;
     }

@@ -55,38 +55,6 @@ int64_t handle_clock(struct call *call)
   return result;
 }
 
-static int64_t from_vdso(unsigned id, uint64_t a, uint64_t b, uint64_t c)
-{
-  struct engine_frame frame = {.rax = id, .args = {a, b, c}};
-  int64_t result = engine_enter(&frame);
-  return frame.raw == FRAME_DONE ? result : raw_syscall3(id, a, b, c);
-}
-
-int64_t vdso_clock_gettime(int clock, void *time)
-{
-  return from_vdso(SYS_clock_gettime, (uint64_t)(int64_t)clock, (uint64_t)time, 0);
-}
-
-int64_t vdso_gettimeofday(void *time, void *zone)
-{
-  return from_vdso(SYS_gettimeofday, (uint64_t)time, (uint64_t)zone, 0);
-}
-
-int64_t vdso_time(void *time)
-{
-  return from_vdso(SYS_time, (uint64_t)time, 0, 0);
-}
-
-int64_t vdso_getcpu(void *cpu, void *node, void *unused)
-{
-  return from_vdso(SYS_getcpu, (uint64_t)cpu, (uint64_t)node, 0);
-}
-
-int64_t vdso_clock_getres(int clock, void *resolution)
-{
-  return from_vdso(SYS_clock_getres, (uint64_t)(int64_t)clock, (uint64_t)resolution, 0);
-}
-
 /* Without it, programs ask the kernel. */
 int64_t vdso_getrandom(void *bytes, size_t size, unsigned flags, void *state, size_t state_size)
 {
@@ -312,7 +280,7 @@ int64_t handle_futex(struct call *call)
 
 int64_t handle_yield(struct call *call)
 {
-  if (engine_live() || !engine.has_threads)
+  if (engine_live() || !engine.threaded)
     return call_run(call);
   replay_sleeps(UINT64_MAX);
   int64_t result = call_run(call);

@@ -251,9 +251,10 @@ int64_t handle_write(struct call *call)
     return write_local(call, &writing);
   if (!engine_live()) {
     int64_t result;
-    const struct journal_entry *intent;
-    if (replay_change(call, &result, &intent, NULL)) {
+    const struct journal_entry *intent, *outcome;
+    if (replay_change(call, &result, &intent, &outcome)) {
       follow(call, &writing, intent, result);
+      replay_advance(outcome);
       return result;
     }
   }

@@ -1,17 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Hashing what passes through the engine. Short runs of bytes in general registers; long ones with
- * SSE2, in a function that puts the program's vector registers back (hash_wide.S). */
+ * SSE2 or AVX2, in functions that put the program's vector registers back (x86_64/hash_wide.S). */
 #include "journal/hash.h"
 #include "shim/engine.h"
-
-/* hash_wide.S: calls hash_wide_body with all xmm registers saved around it. */
-uint64_t hash_wide(const void *bytes, size_t size);
+#include "shim/x86_64/hash_wide.h"
 
 #define WIDE_MIN 512
 
+enum { WIDTH_UNKNOWN, WIDTH_SSE2, WIDTH_AVX2 };
+
 uint64_t hash_bytes(const void *bytes, size_t size)
 {
-  return size < WIDE_MIN ? journal_hash(bytes, size) : hash_wide(bytes, size);
+  static _Atomic uint8_t width; /* asked once, since a hypervisor answers cpuid slowly */
+  if (size < WIDE_MIN)
+    return journal_hash(bytes, size);
+  if (width == WIDTH_UNKNOWN)
+    width = hash_wide_has_avx2() ? WIDTH_AVX2 : WIDTH_SSE2;
+  return width == WIDTH_AVX2 ? hash_wide_avx2(bytes, size) : hash_wide(bytes, size);
 }
 
 uint64_t hash_vector_whole(const struct io_vector *pieces, uint64_t count)

@@ -70,7 +70,7 @@ const char *feed_extent_path(const struct feed_extent *extent, const char *path)
   return feed_at(files[extent->zero].path);
 }
 
-_Noreturn static void mapped_changed(const char *path)
+__attribute__((noreturn)) static void mapped_changed(const char *path)
 {
   engine_failed(TAIL_REPORT_INPUT,
                 *path ? "a file that the run mapped is missing, or was changed by somebody else: "

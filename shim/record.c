@@ -21,12 +21,12 @@ void draft_begin(struct draft *draft, const struct call *call, unsigned kind, in
       .signature = call->signature,
       .time_ns = engine_now_ns(),
       .args = call->args,
-      .arg_count = call->id < call_shape_count ? call_arg_counts[call->id] : 0,
+      .arg_count = call_arg_count(call),
       .parts = draft->parts,
   };
   if (!call->shape || kind == JOURNAL_RESULT)
     return;
-  for (unsigned i = 0; i < 6; i++) {
+  for (unsigned i = 0; i < draft->tail.arg_count; i++) {
     unsigned argument = CALL_ARG_KIND(call->shape->args[i]);
     if ((argument == ARG_PATH || argument == ARG_STR) && call->args[i])
       draft_add(draft, SEGMENT_PATH, i, (const void *)call->args[i], call->string_length[i]);
@@ -99,9 +99,10 @@ static void add_vector(struct draft *draft, unsigned arg, const struct io_vector
 void draft_add_outputs(struct draft *draft, const struct call *call)
 {
   int64_t result = draft->tail.result;
+  unsigned count = call_arg_count(call);
   if (raw_is_error(result))
     return;
-  for (unsigned i = 0; i < 6; i++) {
+  for (unsigned i = 0; i < count; i++) {
     uint32_t arg = call->shape->args[i];
     unsigned kind = CALL_ARG_KIND(arg), other = CALL_ARG_OTHER(arg);
     uint64_t size = CALL_ARG_SIZE(arg);

@@ -4,6 +4,7 @@
  * The cursor lies in the tail's header, so that it survives an exec. Nothing is written to the world
  * or the journal here: killed at any line, the next attempt replays from the beginning. */
 #include "shim/engine.h"
+#include "shim/input_file.h"
 
 #include <errno.h>
 #include <linux/futex.h>
@@ -189,6 +190,7 @@ const struct journal_entry *replay_take(struct call *call, unsigned kind)
 {
   for (;;) {
     const struct journal_entry *entry = wait_for_turn();
+    input_file_close_before(entry ? call : NULL);
     if (!entry) {
       if (engine.tail.header->mode == TAIL_MODE_VERIFY)
         engine_diverged(call, NULL);
@@ -234,17 +236,19 @@ bool replay_change(struct call *call, int64_t *ret_result, const struct journal_
     engine_failed(TAIL_REPORT_FAILED, "the feed ends between a change and its outcome: ",
                   call_shape_name(call->id), 0);
   *ret_result = replay_deliver(call, outcome);
-  replay_advance(outcome);
   if (ret_intent)
     *ret_intent = intent;
   if (ret_outcome)
     *ret_outcome = outcome;
+  else
+    replay_advance(outcome);
   return true;
 }
 
 void replay_to_end(struct call *call)
 {
   const struct journal_entry *entry = wait_for_turn();
+  input_file_close_before(NULL);
   if (entry || engine.tail.header->mode == TAIL_MODE_VERIFY)
     engine_diverged(call, entry);
   engine_go_live();

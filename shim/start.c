@@ -21,7 +21,7 @@
 
 #define SHIM_NAME "libperdure-shim.so"
 
-_Noreturn static void quit(const char *words, const char *detail)
+__attribute__((noreturn)) static void quit(const char *words, const char *detail)
 {
   char line[PATH_ROOM + 512];
   size_t used = path_put_text(line, 0, "perdure: ");
@@ -65,7 +65,7 @@ static bool try_command(char *path, const char *directory, const char *relative,
 }
 
 /* Runs the program again, as `perdure run -- PROGRAM ARG...`. */
-_Noreturn static void run_supervised(int argc, char **argv, char **environment)
+__attribute__((noreturn)) static void run_supervised(int argc, char **argv, char **environment)
 {
   char path[2 * PATH_ROOM], program[PATH_ROOM], directory[PATH_ROOM];
   int64_t place = raw_syscall6(SYS_mmap, 0, ((uint64_t)argc + 8) * sizeof(char *), PROT_READ | PROT_WRITE,
@@ -87,6 +87,7 @@ _Noreturn static void run_supervised(int argc, char **argv, char **environment)
   for (size_t i = raw_length(directory); i > 0 && directory[i] != '/'; i--)
     directory[i] = 0;
   environment_take_out_ours(environment);
+  try_command(path, directory, "perdure", arguments, environment);
   try_command(path, directory, "../perdure", arguments, environment);
   try_command(path, directory, "../../bin/perdure", arguments, environment);
   try_command(path, directory, "../../../bin/perdure", arguments, environment);
@@ -136,15 +137,23 @@ static void map_feed(void)
   engine.feed = (const struct feed_header *)FEED_ADDRESS;
 }
 
+/* What this constructor has left on the stack differs between live and replay, and main() will lie
+ * there. */
+__attribute__((noinline)) static void clear_stack(void)
+{
+  uint8_t below[64 << 10];
+  raw_fill(below, 0, sizeof below);
+}
+
 static void redirect(const void *auxv)
 {
   uint64_t slots[BOUNDARY_SLOT_COUNT] = {
       [BOUNDARY_SLOT_SYSCALL] = (uint64_t)engine_entry_syscall,
-      [BOUNDARY_SLOT_CLOCK_GETTIME] = (uint64_t)vdso_clock_gettime,
-      [BOUNDARY_SLOT_GETTIMEOFDAY] = (uint64_t)vdso_gettimeofday,
-      [BOUNDARY_SLOT_TIME] = (uint64_t)vdso_time,
-      [BOUNDARY_SLOT_GETCPU] = (uint64_t)vdso_getcpu,
-      [BOUNDARY_SLOT_CLOCK_GETRES] = (uint64_t)vdso_clock_getres,
+      [BOUNDARY_SLOT_CLOCK_GETTIME] = (uint64_t)engine_entry_clock_gettime,
+      [BOUNDARY_SLOT_GETTIMEOFDAY] = (uint64_t)engine_entry_gettimeofday,
+      [BOUNDARY_SLOT_TIME] = (uint64_t)engine_entry_time,
+      [BOUNDARY_SLOT_GETCPU] = (uint64_t)engine_entry_getcpu,
+      [BOUNDARY_SLOT_CLOCK_GETRES] = (uint64_t)engine_entry_clock_getres,
       [BOUNDARY_SLOT_GETRANDOM] = (uint64_t)vdso_getrandom,
   };
   const char *error = "";
@@ -334,4 +343,6 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
   redirect(auxv);
   begin_image(auxv);
   tsc_trap_if_needed();
+  engine_stack_make();
+  clear_stack();
 }

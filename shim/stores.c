@@ -27,7 +27,7 @@ void store_path(enum store_kind kind, const struct store_id *id, char *ret_path)
   path_put_number(ret_path, used, id->birth_ns, 16);
 }
 
-_Noreturn static void cannot_hold(const char *what, int64_t error)
+__attribute__((noreturn)) static void cannot_hold(const char *what, int64_t error)
 {
   engine_failed(TAIL_REPORT_FAILED, "what a file held cannot be built again: ", what, error);
 }

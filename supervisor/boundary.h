@@ -15,6 +15,9 @@ int boundary_prepare(const char *cache_directory, struct failure *failure);
 int boundary_prepare_file(const char *cache_directory, const char *object_path, char *ret_path,
                           struct failure *failure);
 
+/* "5.0", of the disassembler that images are made with. Static. */
+const char *boundary_disassembler_version(void);
+
 enum program_kind { PROGRAM_OK, PROGRAM_STATIC, PROGRAM_SETUID, PROGRAM_OTHER_LIBC, PROGRAM_OTHER_MACHINE,
                     PROGRAM_GO, PROGRAM_NOT_EXECUTABLE, PROGRAM_NOT_FOUND };
 /* Can `path` be run under perdure? Follows #! lines (four levels, as the kernel). When it cannot,

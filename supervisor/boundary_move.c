@@ -2,8 +2,11 @@
 /* Moving instructions. Pure functions. */
 #include "supervisor/boundary_move.h"
 
+#include "supervisor/boundary.h"
+
 #include <errno.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 static bool is_conditional_jump(unsigned id)
@@ -185,4 +188,14 @@ int boundary_move(const cs_insn *instruction, uint64_t to, uint8_t *out, size_t 
   }
   *ret_size = instruction->size;
   return 0;
+}
+
+const char *boundary_disassembler_version(void)
+{
+  static char version[24];
+  int major, minor;
+
+  cs_version(&major, &minor);
+  snprintf(version, sizeof version, "%d.%d", major, minor);
+  return version;
 }

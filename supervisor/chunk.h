@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A chunk: entries packed one after another, as one row of the store holds them (store.h). */
+/* A chunk: the entries of one row of the store (store.h), packed one after another in the tail's own
+ * format. */
 #ifndef PERDURE_SUPERVISOR_CHUNK_H
 #define PERDURE_SUPERVISOR_CHUNK_H
 
 #include "journal/entry.h"
+
+#include <stdbool.h>
 
 struct chunk {
   uint64_t first_seq;
@@ -20,6 +23,7 @@ struct chunk_walk {
   size_t offset;     /* of the next entry in the bytes */
   uint64_t index;    /* of the next entry: its seq is first_seq + index */
   uint64_t position; /* no entry may begin below */
+  bool trusted;      /* checksums have been checked before */
 };
 
 /* The next entry and its seq; *ret_entry is NULL after the last. Each entry is checked: valid

@@ -2,8 +2,8 @@
 /* Moves entries from the tail to the store: one pass.
  *
  * The ring is read with pread, a buffer at a time, so that its pages are never this process's memory.
- * Every entry is checked once, here. Chunks are slices of the buffer: nothing is copied on the way to
- * SQLite.
+ * Every entry is checked once, here. Chunks are slices of the buffer; the store writes them as
+ * differences (chunk_delta.h).
  *
  * A crash at any line is harmless: before a commit the entries are still in the tail; between the
  * commit and the store to `drained` they are in both, and the next pass begins where the store ends.

@@ -9,6 +9,7 @@ SQLITE_EXTENSION_INIT1
 
 #include "journal/call_table.h"
 #include "supervisor/chunk.h"
+#include "supervisor/chunk_delta.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -148,7 +149,8 @@ static int entries_failed(struct entries_cursor *cursor, int code, char *message
 static int load_chunk(struct entries_cursor *cursor)
 {
   const void *blob = sqlite3_column_blob(cursor->chunks, 4);
-  size_t length = (size_t)sqlite3_column_bytes(cursor->chunks, 4);
+  size_t size = (size_t)sqlite3_column_bytes(cursor->chunks, 4);
+  size_t length = chunk_delta_length(blob, size);
   if (length > cursor->bytes_size) {
     sqlite3_free(cursor->bytes);
     cursor->bytes_size = 0;
@@ -158,7 +160,7 @@ static int load_chunk(struct entries_cursor *cursor)
     cursor->bytes_size = length;
   }
   if (length > 0)
-    memcpy(cursor->bytes, blob, length);
+    length = chunk_delta_decode(blob, size, cursor->bytes);
   cursor->walk = (struct chunk_walk){
       .chunk = {
           .first_seq = (uint64_t)sqlite3_column_int64(cursor->chunks, 0),

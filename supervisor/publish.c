@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The feed in two passes over the entries. The first measures: which entries go in, how long they
  * are with their EXTENTS, which old bytes are needed. Then all offsets are known, and the second
- * writes entries and old bytes side by side.
+ * writes entries and old bytes side by side. Where no old bytes are kept at all, entries go in as they
+ * are, and the second pass does alone.
  *
  * A crash at any line is harmless: the file has a temporary name until it is whole. It need not be
  * synced: it is made anew for every attempt. */
@@ -100,12 +101,18 @@ static int find_pieces(struct publishing *publishing, const struct journal_entry
   return error;
 }
 
+/* Has the run kept anything of what it read before it changed it? */
+static bool keeps_old(const struct publishing *publishing)
+{
+  return publishing->analysis->old.record_count > 0 || publishing->analysis->old.kept_count > 0;
+}
+
 /* How long the entry is in the feed; the first time, marks the old bytes that it needs. */
 static int measure_entry(struct publishing *publishing, const struct journal_entry *entry,
                          uint64_t *ret_size)
 {
   uint64_t size = entry->size;
-  const struct journal_segment *segment = entry_segments(entry);
+  const struct journal_segment *segment = keeps_old(publishing) ? entry_segments(entry) : NULL;
   for (; segment; segment = journal_next_segment(entry, segment)) {
     bool moved;
     if (segment->type != SEGMENT_REFERENCE)
@@ -185,7 +192,7 @@ static int build_entry(struct publishing *publishing, const struct journal_entry
   }
   const uint8_t *from = (const uint8_t *)entry;
   uint8_t *to = publishing->entry;
-  const struct journal_segment *segment = entry_segments(entry);
+  const struct journal_segment *segment = keeps_old(publishing) ? entry_segments(entry) : NULL;
   while (segment) {
     const struct journal_segment *next = journal_next_segment(entry, segment);
     bool moved = false;
@@ -272,6 +279,15 @@ static int write_entry(struct publishing *publishing, const struct journal_entry
                          ((const struct journal_entry *)publishing->entry)->size);
 }
 
+/* The second pass when there was no first. */
+static int write_and_count(struct publishing *publishing, const struct journal_entry *entry,
+                           enum choice choice)
+{
+  if (choice != CHOICE_OMIT)
+    publishing->header.entry_count++;
+  return write_entry(publishing, entry, choice);
+}
+
 static int walk(struct publishing *publishing, pass *visit)
 {
   const struct entry_source *source = publishing->source;
@@ -325,16 +341,11 @@ static int write_resolved(struct publishing *publishing)
   return 0;
 }
 
-/* All offsets, from what the first pass has measured. */
-static int lay_out(struct publishing *publishing)
+/* All offsets behind the entries. */
+static int lay_out_rest(struct publishing *publishing)
 {
   struct feed_header *header = &publishing->header;
   const struct analysis *analysis = publishing->analysis;
-  for (size_t i = 0; i < analysis->open_count; i++)
-    if (analysis->open[i]->settled) {
-      header->entries_end += sizeof(struct journal_entry);
-      header->entry_count++;
-    }
   header->blobs_offset = header->entries_end;
   uint64_t offset = header->blobs_offset;
   for (uint32_t i = 0; i < analysis->old.record_count; i++)
@@ -348,10 +359,47 @@ static int lay_out(struct publishing *publishing)
       offset + (header->file_count + publishing->files.kept_count) * sizeof(struct feed_file);
   header->size = header->strings_offset + publishing->files.strings_length;
   feed_files_place(&publishing->files, header->strings_offset);
-  int error = feed_writer_begin(&publishing->entries, publishing->entries.fd,
-                                header->entries_offset);
-  return error ? error
-               : feed_writer_begin(&publishing->blobs, publishing->entries.fd, header->blobs_offset);
+  return feed_writer_begin(&publishing->blobs, publishing->entries.fd, header->blobs_offset);
+}
+
+static uint32_t count_resolved(const struct analysis *analysis)
+{
+  uint32_t count = 0;
+  for (size_t i = 0; i < analysis->open_count; i++)
+    count += analysis->open[i]->settled;
+  return count;
+}
+
+static int write_measured(struct publishing *publishing)
+{
+  struct feed_header *header = &publishing->header;
+  uint32_t resolved = count_resolved(publishing->analysis);
+  int error = walk(publishing, measure);
+  if (error)
+    return error;
+  header->entries_end += resolved * sizeof(struct journal_entry);
+  header->entry_count += resolved;
+  error = lay_out_rest(publishing);
+  if (!error)
+    error = feed_writer_begin(&publishing->entries, publishing->entries.fd, header->entries_offset);
+  if (!error)
+    error = walk(publishing, write_entry);
+  return error ? error : write_resolved(publishing);
+}
+
+static int write_straight(struct publishing *publishing)
+{
+  struct feed_header *header = &publishing->header;
+  int error = feed_writer_begin(&publishing->entries, publishing->entries.fd, header->entries_offset);
+  if (!error)
+    error = walk(publishing, write_and_count);
+  if (!error)
+    error = write_resolved(publishing);
+  if (error)
+    return error;
+  header->entries_end = publishing->entries.offset;
+  header->entry_count += count_resolved(publishing->analysis);
+  return lay_out_rest(publishing);
 }
 
 /* Everything behind the blobs, and the header. */
@@ -389,13 +437,7 @@ static int publish(struct publishing *publishing, const char *kept_directory)
   if (!error)
     error = feed_files_list(&publishing->files, analysis, kept_directory);
   if (!error)
-    error = walk(publishing, measure);
-  if (!error)
-    error = lay_out(publishing);
-  if (!error)
-    error = walk(publishing, write_entry);
-  if (!error)
-    error = write_resolved(publishing);
+    error = keeps_old(publishing) ? write_measured(publishing) : write_straight(publishing);
   return error ? error : write_rest(publishing);
 }
 

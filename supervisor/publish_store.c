@@ -21,7 +21,10 @@ static int store_source_rewind(void *context, struct failure *failure)
   if (source->cursor)
     store_cursor_close(source->cursor);
   source->cursor = NULL;
-  return store_cursor_open(source->store, 1, &source->cursor, failure);
+  int error = store_cursor_open(source->store, 1, &source->cursor, failure);
+  if (error == 0)
+    store_cursor_trust(source->cursor); /* the analysis has read them all */
+  return error;
 }
 
 static int store_source_next(void *context, const struct journal_entry **ret_entry,

@@ -63,6 +63,7 @@ struct run_options {
   char *const *argv;     /* the command; NULL: the recorded one (resume) */
   int sync;              /* enum tail_sync; -1: as recorded, for a new run `remote` */
   int output;            /* enum run_output; -1: as recorded, for a new run `auto` */
+  bool not_idempotent;   /* a remote change of unknown outcome stops the run */
   uint64_t crash_at;     /* kill point that this attempt dies at, from 1; 0: none */
   /* One line for a person, without a newline; also called from the drain's thread. */
   void (*say)(enum run_loudness loudness, const char *line, void *context);
@@ -79,6 +80,10 @@ int run_start(const struct run_options *options, int *ret_status, struct failure
  * *ret_same: every call came again as it is recorded; if not, `say` got the reason. Uses say, shim,
  * directory and id of the options. -EBUSY: the run is live; -EINVAL: it has not finished. */
 int run_verify_replay(const struct run_options *options, bool *ret_same, struct failure *failure);
+
+/* Appends what to do to a failure that does not say it yet. */
+void run_advise(struct failure *failure, const char *advice);
+#define RUN_ADVICE_STORE "restore it from a copy, or give the run up with `perdure rm`"
 
 /* Removes a run and everything of it; ends what is left of its processes unless it has finished.
  * -EBUSY: its supervisor lives. A crash inside: the store goes first, so that what is left counts as

@@ -9,12 +9,14 @@
 #include "supervisor/run_lock.h"
 #include "supervisor/run_outer.h"
 #include "supervisor/run_recipe.h"
+#include "supervisor/run_spawn.h"
 #include "supervisor/run_wait.h"
 
 struct run_attempt {
   const struct run_options *options;
   struct run_place place;
   struct run_lock lock;
+  struct run_inherited_state inherited;
   struct run_descriptors open_before; /* what this process has inherited */
   struct run_descriptors descriptors; /* what the program is to have */
   struct run_recipe recipe;
@@ -28,6 +30,7 @@ struct run_attempt {
   uint32_t noted_before; /* TAIL_NOTED_* that were said in earlier attempts */
   unsigned sync;
   enum run_output output;
+  bool idempotent;    /* a remote change of unknown outcome is made again */
 };
 
 void run_say(const struct run_attempt *attempt, enum run_loudness loudness, const char *format, ...)

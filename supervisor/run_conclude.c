@@ -53,6 +53,10 @@ static int write_end(struct run_attempt *attempt, enum run_state state, const ch
     error = store_meta_set_number(store, "exit_status", status, failure);
   if (error == 0 && attempt->number > 0)
     error = store_attempt_end(store, attempt->number, ended, status, failure);
+  /* `perdure check` asks an undisturbed run where it could have been killed. */
+  if (error == 0 && attempt->tail.header != NULL)
+    error = store_meta_set_number(store, "crash_points",
+                                  (int64_t)atomic_load(&attempt->tail.header->crash_points), failure);
   if (error == 0)
     return store_commit(store, failure);
   store_rollback(store);
@@ -123,9 +127,10 @@ static int first_stream(struct run_attempt *attempt, uint32_t *ret_stream, struc
 static void say_notes(const struct run_attempt *attempt, uint32_t noted)
 {
   static const struct { uint32_t bit; const char *text; } notes[] = {
-    {TAIL_NOTED_CHILD, "child processes run unjournaled: after a crash they run again"},
-    {TAIL_NOTED_SHARED_MAPPING, "a file is mapped shared and writable: what the program changes "
-                                "through the mapping is not journaled"},
+    {TAIL_NOTED_CHILD, "child processes run unjournaled: a child that was under way at a "
+                      "crash is not continued"},
+    {TAIL_NOTED_SHARED_MAPPING, "a file is mapped shared and writable: what other processes change "
+                                "in it is not journaled"},
   };
 
   for (size_t i = 0; i < sizeof notes / sizeof *notes; i++)

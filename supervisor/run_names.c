@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Names of states, output policies and degrees of sync, from their lists. */
+/* Names of states, output policies and degrees of sync, from their lists; words for failures. */
 #include "supervisor/run.h"
 
 #include "journal/tail.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define RUN_STATE(NAME, name, why) [RUN_STATE_##NAME] = name,
@@ -67,4 +68,12 @@ const char *run_sync_name(unsigned sync)
 int run_sync_named(const char *name)
 {
   return number_of(syncs, COUNT(syncs), name);
+}
+
+void run_advise(struct failure *failure, const char *advice)
+{
+  size_t length = strlen(failure->text);
+
+  if (strchr(failure->text, ';') == NULL)
+    snprintf(failure->text + length, sizeof failure->text - length, "; %s", advice);
 }

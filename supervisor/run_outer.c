@@ -200,6 +200,46 @@ static uint32_t decide_one(const struct run_descriptor *now, enum run_output pol
   return TAIL_OUTPUT_ONCE;
 }
 
+bool run_outer_output_missing(const struct run_descriptors *descriptors, enum run_output policy,
+                              const struct analysis_summary *summary,
+                              const struct run_outer_before *before)
+{
+  for (uint32_t i = 0; i < descriptors->count; i++) {
+    const struct run_descriptor *now = &descriptors->list[i];
+
+    for (uint32_t k = 0; k < summary->outer_count; k++)
+      if (summary->outer[k].fd == now->fd && summary->output_written[k] > 0 &&
+          decide_one(now, policy, summary, before) == TAIL_OUTPUT_AGAIN)
+        return true;
+  }
+  return false;
+}
+
+static uint64_t output_end(const struct run_descriptor *now, const struct analysis_summary *summary)
+{
+  for (uint32_t i = 0; i < summary->outer_count; i++)
+    if (summary->outer[i].file.device == now->device && summary->outer[i].file.inode == now->inode)
+      return summary->output_end[i];
+  return 0;
+}
+
+void run_outer_place_output(const struct run_descriptors *descriptors, const struct tail_header *header,
+                            const struct analysis_summary *summary)
+{
+  for (uint32_t i = 0; i < descriptors->count; i++) {
+    const struct run_descriptor *now = &descriptors->list[i];
+    uint64_t end = output_end(now, summary);
+
+    if (!S_ISREG(now->mode) || now->access == O_RDONLY || end == 0)
+      continue;
+    for (uint32_t k = 0; k < header->outer_count; k++)
+      if (header->outer[k].device == now->device && header->outer[k].inode == now->inode &&
+          header->outer[k].output == TAIL_OUTPUT_ONCE &&
+          lseek(now->source_fd, 0, SEEK_CUR) < (off_t)end)
+        lseek(now->source_fd, (off_t)end, SEEK_SET);
+  }
+}
+
 int run_outer_decide(struct tail_header *header, const struct run_descriptors *descriptors,
                      enum run_output policy, const struct analysis_summary *summary,
                      const struct run_outer_before *before, struct failure *failure)

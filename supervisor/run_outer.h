@@ -55,6 +55,17 @@ int run_outer_decide(struct tail_header *header, const struct run_descriptors *d
                      enum run_output policy, const struct analysis_summary *summary,
                      const struct run_outer_before *before, struct failure *failure);
 
+/* Is there output of the run that a descriptor of this attempt is to get again and has not? Then a run
+ * whose program had already ended is replayed for it. */
+bool run_outer_output_missing(const struct run_descriptors *descriptors, enum run_output policy,
+                              const struct analysis_summary *summary,
+                              const struct run_outer_before *before);
+
+/* Regular files that keep their output: moves a descriptor that stands before its end there, never
+ * back. After run_outer_decide(). */
+void run_outer_place_output(const struct run_descriptors *descriptors, const struct tail_header *header,
+                            const struct analysis_summary *summary);
+
 /* Standard input that is another pipe than before: reads what the run has consumed already, and
  * compares. Differing input is refused. It blocks as long as the input's writer does. */
 int run_outer_skip_input(const struct run_descriptors *descriptors,

@@ -115,7 +115,7 @@ void run_id_make(char *const *argv, const char *cwd, char *ret_id)
     XXH3_64bits_update(&state, argv[i], strlen(argv[i]) + 1);
   XXH3_64bits_update(&state, cwd, strlen(cwd) + 1);
 
-  for (; name[length] != '\0' && length < RUN_ID_SIZE - 16; length++)
+  for (; length < RUN_ID_SIZE - 16 && name[length] != '\0'; length++)
     ret_id[length] = id_character(name[length]) ? name[length] : '_';
   if (length == 0)
     ret_id[length++] = '_';

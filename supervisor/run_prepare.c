@@ -4,7 +4,6 @@
  * One transaction writes the recipe, the state and the first attempt, after the tail is there. A
  * crash before its end leaves a store without a state: a run that never began, and is made anew. */
 #include "supervisor/run_attempt.h"
-#include "supervisor/run_spawn.h"
 
 #include "supervisor/boundary.h"
 
@@ -19,11 +18,7 @@ int run_check_program(struct run_attempt *attempt, int *ret_status, struct failu
   enum program_kind kind = boundary_check_program(attempt->recipe.program, failure);
 
   if (kind != PROGRAM_OK) {
-    size_t length = strlen(failure->text);
-
-    if (strchr(failure->text, ';') == NULL)
-      snprintf(failure->text + length, sizeof failure->text - length,
-               "; run it without perdure, or run another program");
+    run_advise(failure, "run it without perdure, or run another program");
     *ret_status = kind == PROGRAM_NOT_FOUND        ? RUN_EXIT_NOT_FOUND
                   : kind == PROGRAM_NOT_EXECUTABLE ? RUN_EXIT_NOT_EXECUTABLE
                                                    : RUN_EXIT_FAILED;
@@ -49,6 +44,8 @@ static int write_store(struct run_attempt *attempt, struct failure *failure)
   if (error == 0)
     error = store_meta_set_text(store, "output", run_output_name(attempt->output), failure);
   if (error == 0)
+    error = store_meta_set_number(store, "idempotent", attempt->idempotent, failure);
+  if (error == 0)
     error = run_outer_remember(store, &attempt->descriptors, attempt->tail.header, failure);
   if (error == 0)
     error = store_attempt_begin(store, attempt->number, attempt->first_seq, failure);
@@ -71,8 +68,10 @@ static int make_files(struct run_attempt *attempt, struct failure *failure)
     return error;
   run_place_path(&attempt->place, "run.db", path);
   error = store_create(path, attempt->sync, &attempt->store, failure);
-  if (error < 0)
+  if (error < 0) {
+    run_advise(failure, "free some space, or give another directory with --dir or PERDURE_DIR");
     return error;
+  }
   run_place_path(&attempt->place, "kept", path);
   if (mkdir(path, 0700) < 0)
     return failure_set(failure, -errno, "cannot make %s: %s; look at that directory's permissions",
@@ -87,7 +86,8 @@ static int make_files(struct run_attempt *attempt, struct failure *failure)
 int run_prepare(struct run_attempt *attempt, int *ret_status, struct failure *failure)
 {
   const struct run_options *options = attempt->options;
-  int error = run_recipe_take(options->argv, options->shim, &attempt->recipe, ret_status, failure);
+  int error = run_recipe_take(options->argv, options->shim, &attempt->inherited.limits,
+                              attempt->inherited.umask, &attempt->recipe, ret_status, failure);
 
   if (error < 0)
     return error;
@@ -95,6 +95,7 @@ int run_prepare(struct run_attempt *attempt, int *ret_status, struct failure *fa
   attempt->first_seq = 1;
   attempt->sync = options->sync >= 0 ? (unsigned)options->sync : TAIL_SYNC_REMOTE;
   attempt->output = options->output >= 0 ? (enum run_output)options->output : RUN_OUTPUT_AUTO;
+  attempt->idempotent = !options->not_idempotent;
   attempt->descriptors = attempt->open_before;
   error = run_check_program(attempt, ret_status, failure);
   if (error < 0)

@@ -71,8 +71,9 @@ static int take_program(char *const *argv, struct run_recipe *recipe, int *ret_s
   return recipe->argv == NULL || recipe->program == NULL ? fail_memory(failure) : 0;
 }
 
-int run_recipe_take(char *const *argv, const char *shim, struct run_recipe *ret_recipe,
-                    int *ret_status, struct failure *failure)
+int run_recipe_take(char *const *argv, const char *shim, const struct run_limits *limits,
+                    unsigned umask, struct run_recipe *ret_recipe, int *ret_status,
+                    struct failure *failure)
 {
   struct run_recipe recipe = {0};
   int error = take_program(argv, &recipe, ret_status, failure);
@@ -90,9 +91,8 @@ int run_recipe_take(char *const *argv, const char *shim, struct run_recipe *ret_
     run_recipe_release(&recipe);
     return error;
   }
-  recipe.umask = umask(077);
-  for (int i = 0; i < (int)RLIM_NLIMITS; i++)
-    getrlimit(i, &recipe.limits.limits[i]);
+  recipe.umask = umask;
+  recipe.limits = *limits;
   *ret_recipe = recipe;
   return 0;
 }

@@ -9,7 +9,6 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-/* What of this process the program gets as it was, although the supervisor needs it otherwise. */
 struct run_limits {
   struct rlimit limits[RLIM_NLIMITS];
 };
@@ -24,10 +23,11 @@ struct run_recipe {
   struct run_limits limits;
 };
 
-/* Takes it from this process. argv: the command. Resolves the program like execvp(3): on failure
- * *ret_status is 126 or 127. Sets this process's umask to 077. */
-int run_recipe_take(char *const *argv, const char *shim, struct run_recipe *ret_recipe,
-                    int *ret_status, struct failure *failure);
+/* Takes it from this process; limits and umask: as this process was started with. argv: the command.
+ * Resolves the program like execvp(3): on failure *ret_status is 126 or 127. */
+int run_recipe_take(char *const *argv, const char *shim, const struct run_limits *limits,
+                    unsigned umask, struct run_recipe *ret_recipe, int *ret_status,
+                    struct failure *failure);
 /* Into the store's argument, environment and meta; inside a transaction. */
 int run_recipe_store(const struct run_recipe *recipe, struct store *store, struct failure *failure);
 int run_recipe_load(struct store *store, struct run_recipe *ret_recipe, struct failure *failure);

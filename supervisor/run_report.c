@@ -30,6 +30,17 @@ static int find_chunk(struct store *store, uint64_t position, uint64_t *ret_seq)
   return error;
 }
 
+/* The line of `perdure log` without time, number and stream. */
+static void print_entry(const struct journal_entry *entry, uint64_t seq, char *ret_line, size_t size)
+{
+  static char line[FORMAT_ENTRY_SIZE_MAX];
+  const char *call;
+
+  format_entry(entry, seq, line, sizeof line);
+  call = strstr(line, "] ");
+  snprintf(ret_line, size, "%s", call != NULL ? call + 2 : line);
+}
+
 int run_report_entry(struct store *store, uint64_t position, uint64_t *ret_seq, char *ret_line,
                      size_t size)
 {
@@ -48,11 +59,9 @@ int run_report_entry(struct store *store, uint64_t position, uint64_t *ret_seq, 
       break;
   if (error == 0 && entry == NULL)
     error = -ENOENT;
-  if (error == 0)
-    error = format_entry(entry, seq, ret_line, size);
-  if (error >= 0) {
+  if (error == 0) {
+    print_entry(entry, seq, ret_line, size);
     *ret_seq = seq;
-    error = 0;
   }
   store_cursor_close(cursor);
   return error;

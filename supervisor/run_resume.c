@@ -5,7 +5,6 @@
  * A crash at any line is harmless: draining skips what the store has, looking changes nothing but an
  * append's surplus, feed and tail are replaced by rename, and the state moves in one transaction. */
 #include "supervisor/run_attempt.h"
-#include "supervisor/run_spawn.h"
 
 #include "journal/call_table.h"
 
@@ -142,11 +141,17 @@ static int publish(struct run_attempt *attempt, struct analysis *analysis,
 
 static int write_store(struct run_attempt *attempt, struct failure *failure)
 {
+  enum run_state state;
   int error = store_begin(attempt->store, failure);
 
   if (error < 0)
     return error;
-  error = run_outer_remember(attempt->store, &attempt->descriptors, attempt->tail.header, failure);
+  error = run_get_state(attempt->store, &state, failure);
+  /* Its supervisor did not live to say how it ended. */
+  if (error == 0 && state == RUN_STATE_RUNNING)
+    error = store_attempt_end(attempt->store, attempt->number - 1, "lost", 0, failure);
+  if (error == 0)
+    error = run_outer_remember(attempt->store, &attempt->descriptors, attempt->tail.header, failure);
   if (error == 0)
     error = store_meta_set_text(attempt->store, "output", run_output_name(attempt->output), failure);
   if (error == 0)
@@ -190,6 +195,8 @@ static int begin_again(struct run_attempt *attempt, struct analysis *analysis,
   }
   attempt->lock_number = run_spawn_lock_number(&attempt->recipe.limits, &attempt->descriptors);
   error = run_tail_make(attempt, beginning, failure);
+  if (error == 0 && beginning->mode == TAIL_MODE_REPLAY)
+    run_outer_place_output(&attempt->descriptors, attempt->tail.header, summary);
   if (error == 0)
     error = write_store(attempt, failure);
   if (error == 0)
@@ -199,13 +206,16 @@ static int begin_again(struct run_attempt *attempt, struct analysis *analysis,
 
 static int go_back_to_program(struct run_attempt *attempt, int *ret_status, struct failure *failure)
 {
+  int error;
+
   if (chdir(attempt->recipe.cwd) < 0)
     return failure_set(failure, -errno, "cannot go to the run's working directory %s: %s; put it back",
                        attempt->recipe.cwd, strerror(errno));
-  if (!run_recipe_program_same(&attempt->recipe, attempt->store))
+  error = run_check_program(attempt, ret_status, failure);
+  if (error == 0 && !run_recipe_program_same(&attempt->recipe, attempt->store))
     run_say(attempt, SAY_NOTICE, "%s has changed since run %s began; going on as long as it does the "
             "same", attempt->recipe.program, attempt->place.id);
-  return run_check_program(attempt, ret_status, failure);
+  return error;
 }
 
 /* Nobody of an earlier attempt lives, and the whole journal is in the store. */
@@ -222,7 +232,7 @@ static int recover(struct run_attempt *attempt, struct run_beginning *beginning,
   if (error < 0)
     return error;
   analysis_summary(analysis, &summary);
-  if (summary.exited) {
+  if (summary.exited && !run_outer_output_missing(&attempt->open_before, attempt->output, &summary, before)) {
     *ret_over = true;
     *ret_status = summary.exit_status;
     error = run_finish(attempt, summary.exit_status, failure);
@@ -236,7 +246,9 @@ static int recover(struct run_attempt *attempt, struct run_beginning *beginning,
   if (error == 0)
     error = recover_look(analysis, &world_real, &verdicts, &count, failure);
   for (size_t i = 0; error == 0 && !*ret_over && i < count; i++)
-    if (verdicts[i].kind == VERDICT_UNKNOWN) {
+    if (verdicts[i].kind == VERDICT_UNKNOWN && attempt->idempotent) {
+      verdicts[i].kind = VERDICT_REPEAT;
+    } else if (verdicts[i].kind == VERDICT_UNKNOWN) {
       *ret_over = true;
       error = stop_unknown(attempt, &verdicts[i], ret_status, failure);
     }
@@ -265,7 +277,10 @@ static int load_settings(struct run_attempt *attempt, struct failure *failure)
                     : run_output_named(output) >= 0 ? (enum run_output)run_output_named(output)
                                                      : RUN_OUTPUT_AUTO;
   free(output);
-  return 0;
+  int64_t idempotent = 1;
+  error = store_meta_number(attempt->store, "idempotent", &idempotent, failure);
+  attempt->idempotent = idempotent && !options->not_idempotent;
+  return error == -ENOENT ? 0 : error;
 }
 
 static int load_recipe(struct run_attempt *attempt, struct failure *failure)
@@ -290,7 +305,7 @@ static int load_recipe(struct run_attempt *attempt, struct failure *failure)
 int run_resume(struct run_attempt *attempt, bool *ret_over, int *ret_status, struct failure *failure)
 {
   struct run_beginning beginning = {0};
-  struct run_outer_before before;
+  struct run_outer_before before = {0};
   enum run_state state;
   unsigned ended;
   int error = run_get_state(attempt->store, &state, failure);
@@ -306,7 +321,6 @@ int run_resume(struct run_attempt *attempt, bool *ret_over, int *ret_status, str
   if (ended > 0)
     run_say(attempt, SAY_NOTICE, "ended %u process%s that an earlier attempt of run %s had left", ended,
             ended == 1 ? "" : "es", attempt->place.id);
-  umask(077);
   error = run_outer_recall(attempt->store, &before, failure);
   if (error == 0)
     error = drain_old_tail(attempt, state, &beginning, &before, failure);

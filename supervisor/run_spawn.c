@@ -33,34 +33,44 @@ static const char *const step_texts[] = {
   [STEP_EXEC] = "cannot execute the program",
 };
 
-void run_supervise(struct run_inherited_state *ret_state)
+static void raise_soft_limit(int resource)
+{
+  struct rlimit limit;
+
+  if (getrlimit(resource, &limit) < 0)
+    return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(resource, &limit);
+}
+
+void run_inherit(struct run_inherited_state *ret_state)
+{
+  for (int number = 1; number < NSIG; number++)
+    if (sigaction(number, NULL, &ret_state->actions[number]) < 0)
+      ret_state->actions[number].sa_handler = SIG_DFL; /* glibc's own two */
+  sigprocmask(SIG_BLOCK, NULL, &ret_state->mask);
+  for (int i = 0; i < (int)RLIM_NLIMITS; i++)
+    getrlimit(i, &ret_state->limits.limits[i]);
+  ret_state->umask = umask(077);
+
+  raise_soft_limit(RLIMIT_FSIZE);
+  raise_soft_limit(RLIMIT_NOFILE);
+  signal(SIGPIPE, SIG_IGN);
+  signal(SIGXFSZ, SIG_IGN);
+  /* Inherited as ignored, it would reap our child behind our back. */
+  signal(SIGCHLD, SIG_DFL);
+}
+
+void run_supervise(void)
 {
   static const int handled[] = {SIGCHLD, SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGWINCH,
                                 SIGTSTP, SIGCONT};
-  static const int ignored[] = {SIGPIPE, SIGXFSZ};
-  struct rlimit limit;
   sigset_t mask;
 
-  for (int signal = 1; signal < NSIG; signal++)
-    if (sigaction(signal, NULL, &ret_state->actions[signal]) < 0)
-      ret_state->actions[signal].sa_handler = SIG_DFL; /* glibc's own two */
   sigemptyset(&mask);
   for (size_t i = 0; i < sizeof handled / sizeof *handled; i++)
     sigaddset(&mask, handled[i]);
-  sigprocmask(SIG_BLOCK, &mask, &ret_state->mask);
-  for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
-    signal(ignored[i], SIG_IGN);
-  /* Inherited as ignored, it would reap our child behind our back. */
-  signal(SIGCHLD, SIG_DFL);
-
-  if (getrlimit(RLIMIT_FSIZE, &limit) == 0) {
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_FSIZE, &limit);
-  }
-  if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
-  }
+  sigprocmask(SIG_BLOCK, &mask, NULL);
   prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 }
 
@@ -163,7 +173,10 @@ static _Noreturn void child(const struct run_spawn *spawn, const int *sources, i
     child_fail(report_fd, STEP_SIGNAL);
   if (getppid() != supervisor)
     _exit(RUN_EXIT_FAILED); /* it died before the line above */
-  if (persona == -1 || personality((unsigned)persona | ADDR_NO_RANDOMIZE) == -1)
+  /* From the bottom up: where mappings lie then depends on no stack limit; and with libc at its fixed
+   * place under the stack, branches of printf's collide on some processors (a fourth slower). */
+  if (persona == -1 ||
+      personality((unsigned)persona | ADDR_NO_RANDOMIZE | ADDR_COMPAT_LAYOUT) == -1)
     child_fail(report_fd, STEP_PERSONALITY);
   if (chdir(recipe->cwd) < 0)
     child_fail(report_fd, STEP_DIRECTORY);

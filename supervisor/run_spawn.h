@@ -9,15 +9,19 @@
 #include <signal.h>
 #include <sys/types.h>
 
-/* The supervisor's own ways with signals and limits, and what they were before. */
+/* What this process was started with, and the program gets back, although perdure needs it otherwise. */
 struct run_inherited_state {
   sigset_t mask;
   struct sigaction actions[NSIG];
+  struct run_limits limits;
+  unsigned umask;
 };
 
-/* Blocks the signals that run_wait() handles; ignores those that must not end a supervisor (SIGPIPE,
- * SIGXFSZ); raises the soft limits of descriptors and file size; becomes the subreaper. */
-void run_supervise(struct run_inherited_state *ret_state);
+/* Notes it, and takes what perdure needs: files for the owner alone, the soft limits of descriptors and
+ * file size raised, and no end by SIGPIPE or SIGXFSZ. */
+void run_inherit(struct run_inherited_state *ret_state);
+/* Blocks the signals that run_wait() handles; becomes the subreaper. */
+void run_supervise(void);
 
 struct run_spawn {
   const struct run_recipe *recipe;

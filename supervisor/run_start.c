@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From the command line to the program's exit status: run_start(). See run.h for what a crash leaves. */
 #include "supervisor/run_attempt.h"
-#include "supervisor/run_spawn.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -33,6 +32,7 @@ int run_attempt_open(struct run_attempt *attempt, const struct run_options *opti
   *attempt = (struct run_attempt){
     .options = options, .tail.fd = -1, .lock = {.owner_fd = -1, .tree_fd = -1},
   };
+  run_inherit(&attempt->inherited);
   error = run_outer_inherited(&attempt->open_before, failure);
   if (error == 0)
     error = run_place_base(options->directory, base, failure);
@@ -76,10 +76,9 @@ static void drain_reported(const struct failure *failure, void *context)
 int run_attempt_run(struct run_attempt *attempt, bool drained, struct run_end *ret_end,
                     int *ret_status, struct failure *failure)
 {
-  struct run_inherited_state inherited;
   struct run_spawn spawn = {
     .recipe = &attempt->recipe, .open_before = &attempt->open_before,
-    .descriptors = &attempt->descriptors, .inherited = &inherited,
+    .descriptors = &attempt->descriptors, .inherited = &attempt->inherited,
     .lock_fd = attempt->lock.tree_fd, .lock_number = attempt->lock_number,
   };
   struct drain *drain = NULL;
@@ -93,7 +92,7 @@ int run_attempt_run(struct run_attempt *attempt, bool drained, struct run_end *r
   if (error < 0)
     return error;
   spawn.environment = attempt->environment;
-  run_supervise(&inherited);
+  run_supervise();
   if (drained)
     error = drain_start(&attempt->tail, attempt->store, drain_reported, attempt, &drain, failure);
   if (error < 0)
@@ -171,8 +170,10 @@ static int look_at_run(struct run_attempt *attempt, enum begin *ret_begin, int *
     return 0; /* made, and died before the program was started */
   if (error == 0)
     error = check_command(attempt, failure);
-  if (error < 0)
+  if (error < 0) {
+    run_advise(failure, RUN_ADVICE_STORE);
     return error;
+  }
   *ret_begin = BEGIN_AGAIN;
   if (state != RUN_STATE_FINISHED)
     return 0;

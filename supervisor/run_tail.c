@@ -44,12 +44,36 @@ static void fill_header(const struct run_attempt *attempt, const struct run_begi
   atomic_store(&header->noted, beginning->noted);
 }
 
+/* What the program's descriptors are in this attempt: what is read from and written to a new pipe
+ * counts as the old one's. */
+static uint32_t describe(const struct run_descriptors *descriptors, struct journal_descriptor *written,
+                         struct tail_part *parts)
+{
+  uint32_t count = 0;
+
+  for (; count < descriptors->count && count < TAIL_OUTER_MAX; count++) {
+    const struct run_descriptor *now = &descriptors->list[count];
+
+    written[count] = (struct journal_descriptor){
+      .fd = now->fd, .flags = (uint32_t)now->access,
+      .file = {.device = now->device, .inode = now->inode, .size = now->size, .mode = now->mode},
+    };
+    parts[count] = (struct tail_part){
+      .type = SEGMENT_DESCRIPTOR, .data = &written[count], .length = sizeof written[count],
+    };
+  }
+  return count;
+}
+
 static void append_beginning(struct tail_file *tail, const struct run_attempt *attempt,
                              const struct run_beginning *beginning)
 {
+  struct journal_descriptor written[TAIL_OUTER_MAX];
+  struct tail_part parts[TAIL_OUTER_MAX];
   struct tail_draft draft = {
     .call = CALL_ID_JOURNAL, .kind = JOURNAL_ATTEMPT, .result = attempt->number,
-    .time_ns = realtime_ns(),
+    .time_ns = realtime_ns(), .parts = parts,
+    .part_count = describe(&attempt->descriptors, written, parts),
   };
 
   tail_file_append(tail, &draft);
@@ -76,8 +100,10 @@ int run_tail_make(struct run_attempt *attempt, const struct run_beginning *begin
   run_place_path(&attempt->place, "tail", path);
   run_place_path(&attempt->place, "tail.next", made);
   error = tail_file_create(made, TAIL_RING_SIZE_DEFAULT, beginning->base, &tail, failure);
-  if (error < 0)
+  if (error < 0) {
+    run_advise(failure, "free some space, and allow perdure files of that size (ulimit -f)");
     return error;
+  }
   fill_header(attempt, beginning, tail.header);
   error = run_outer_decide(tail.header, &attempt->descriptors, attempt->output, beginning->summary,
                            beginning->before, failure);

@@ -6,7 +6,6 @@
  * removed at the end. A crash leaves them, and the run is finished all the same: nobody reads the
  * tail of a finished run, and the next command that touches it removes them. */
 #include "supervisor/run_attempt.h"
-#include "supervisor/run_spawn.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -41,7 +40,6 @@ static int open_finished(struct run_attempt *attempt, int *ret_status, struct fa
   if (error < 0)
     return error;
   *ret_status = (int)status;
-  umask(077);
   if (chdir(attempt->recipe.cwd) < 0)
     return failure_set(failure, -errno, "cannot go to the run's working directory %s: %s; put it back",
                        attempt->recipe.cwd, strerror(errno));

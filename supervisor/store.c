@@ -142,6 +142,7 @@ void store_close(struct store *store)
   sqlite3_finalize(store->append);
   int code = sqlite3_close(store->database);
   assert(code == SQLITE_OK); /* else a statement of somebody's is still open */
+  free(store->delta);
   free(store->path);
   free(store);
 }

@@ -3,8 +3,8 @@
  *
  * Tables (STORE_VERSION in PRAGMA user_version):
  *   chunk(first_seq INTEGER PRIMARY KEY, first_position, end_position, entry_count, time_ns, bytes BLOB)
- *        entries packed one after another in the tail's own format, about 256 KiB a row; gaps of the
- *        tail are left out. seq is an entry's ordinal in the run, from 1.
+ *        entries one after another, about 256 KiB of them a row, each as what differs from an earlier
+ *        one (supervisor/chunk_delta.h); gaps of the tail are left out. seq is an entry's ordinal in the run, from 1.
  *   meta(key TEXT PRIMARY KEY, value)   id, created_ns, cwd, sync, ... (store_meta_*); store_create
  *        writes created_ns and sync (the number of sync.def)
  *   argument(place INTEGER PRIMARY KEY, value BLOB), environment(place, value BLOB)
@@ -86,6 +86,8 @@ int store_cursor_open(struct store *store, uint64_t first_seq, struct store_curs
  * checked; a bad one is -EBADMSG and names its seq. */
 int store_cursor_next(struct store_cursor *cursor, const struct journal_entry **ret_entry,
                       uint64_t *ret_seq, struct failure *failure);
+/* From here on checksums are not checked: another cursor has just done so. Entries stay safe to walk. */
+void store_cursor_trust(struct store_cursor *cursor);
 void store_cursor_close(struct store_cursor *cursor);
 
 #endif

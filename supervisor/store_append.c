@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Entries into the store, and how far it reaches. Harmless at any crash: inside a transaction. */
+#include "supervisor/chunk_delta.h"
 #include "supervisor/store_internal.h"
 
 #include <assert.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <time.h>
 
 /* meta: the end of the journal where gaps follow the last chunk. */
@@ -16,18 +18,39 @@ static int64_t now_ns(void)
   return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+/* The entries as differences, in store->delta. */
+static int encode(struct store *store, const void *bytes, size_t length, size_t *ret_size,
+                  struct failure *failure)
+{
+  size_t room = chunk_delta_size_max(length);
+  if (room > store->delta_size) {
+    uint8_t *larger = realloc(store->delta, room);
+    if (larger == NULL)
+      return store_failed(store, SQLITE_NOMEM, "write to", failure);
+    store->delta = larger;
+    store->delta_size = room;
+  }
+  *ret_size = chunk_delta_encode(bytes, length, store->delta);
+  return 0;
+}
+
 int store_append(struct store *store, const void *bytes, size_t length, uint64_t entry_count,
                  uint64_t first_position, uint64_t end_position, struct failure *failure)
 {
   assert(store->in_transaction);
-  assert(entry_count > 0 && length >= entry_count * JOURNAL_ENTRY_HEADER_SIZE && length <= INT32_MAX);
+  assert(entry_count > 0 && length >= entry_count * JOURNAL_ENTRY_HEADER_SIZE && length <= CHUNK_LENGTH_MAX);
   assert(end_position >= first_position + length);
+  size_t size = 0;
+  int error = encode(store, bytes, length, &size, failure);
+  if (error != 0)
+    return error;
   if (store->append == NULL) {
-    int error = store_prepare(
+    error = store_prepare(
         store,
-        "INSERT INTO chunk(first_seq, first_position, end_position, entry_count, time_ns, bytes) "
-        "SELECT coalesce((SELECT first_seq + entry_count FROM chunk ORDER BY first_seq DESC LIMIT 1), 1), "
-        "?1, ?2, ?3, ?4, ?5",
+        /* VALUES is one row: SQLite keeps no copy of the pages, as it would for a SELECT. */
+        "INSERT INTO chunk(first_seq, first_position, end_position, entry_count, time_ns, bytes) VALUES("
+        "coalesce((SELECT first_seq + entry_count FROM chunk ORDER BY first_seq DESC LIMIT 1), 1), "
+        "?1, ?2, ?3, ?4, ?5)",
         &store->append, "write to", failure);
     if (error != 0)
       return error;
@@ -37,11 +60,10 @@ int store_append(struct store *store, const void *bytes, size_t length, uint64_t
   sqlite3_bind_int64(append, 2, (sqlite3_int64)end_position);
   sqlite3_bind_int64(append, 3, (sqlite3_int64)entry_count);
   sqlite3_bind_int64(append, 4, now_ns());
-  sqlite3_bind_blob(append, 5, bytes, (int)length, SQLITE_STATIC);
+  sqlite3_bind_blob(append, 5, store->delta, (int)size, SQLITE_STATIC);
   int code = sqlite3_step(append);
-  int error = code == SQLITE_DONE ? 0 : store_failed(store, code, "write to", failure);
+  error = code == SQLITE_DONE ? 0 : store_failed(store, code, "write to", failure);
   sqlite3_reset(append);
-  sqlite3_clear_bindings(append); /* the bytes are the caller's */
   return error;
 }
 

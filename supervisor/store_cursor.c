@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Walks the entries of a store in order, one chunk in memory at a time. Changes nothing. */
 #include "supervisor/chunk.h"
+#include "supervisor/chunk_delta.h"
 #include "supervisor/store_internal.h"
 
 #include <errno.h>
@@ -11,6 +12,7 @@ struct store_cursor {
   struct store *store;
   sqlite3_stmt *statement; /* one row per chunk */
   struct chunk_walk walk;
+  bool trusted;
   uint8_t *bytes; /* SQLite's blobs need not be aligned and entries must be: a copy */
   size_t bytes_size;
   uint64_t first_seq; /* of what the caller wants */
@@ -39,11 +41,17 @@ int store_cursor_open(struct store *store, uint64_t first_seq, struct store_curs
   return 0;
 }
 
+void store_cursor_trust(struct store_cursor *cursor)
+{
+  cursor->trusted = true;
+}
+
 static int load_chunk(struct store_cursor *cursor, struct failure *failure)
 {
   sqlite3_stmt *row = cursor->statement;
   const void *blob = sqlite3_column_blob(row, 4);
-  size_t length = (size_t)sqlite3_column_bytes(row, 4);
+  size_t size = (size_t)sqlite3_column_bytes(row, 4);
+  size_t length = chunk_delta_length(blob, size);
   if (length > cursor->bytes_size) {
     uint8_t *larger = realloc(cursor->bytes, length);
     if (larger == NULL)
@@ -52,7 +60,7 @@ static int load_chunk(struct store_cursor *cursor, struct failure *failure)
     cursor->bytes_size = length;
   }
   if (length > 0)
-    memcpy(cursor->bytes, blob, length);
+    length = chunk_delta_decode(blob, size, cursor->bytes);
   struct chunk chunk = {
       .first_seq = (uint64_t)sqlite3_column_int64(row, 0),
       .first_position = (uint64_t)sqlite3_column_int64(row, 1),
@@ -72,7 +80,8 @@ static int load_chunk(struct store_cursor *cursor, struct failure *failure)
     return failure_set(failure, -EBADMSG,
                        "the store %s is corrupt: entry %llu lies before the entry that it follows",
                        cursor->store->path, (unsigned long long)chunk.first_seq);
-  cursor->walk = (struct chunk_walk){.chunk = chunk, .position = chunk.first_position};
+  cursor->walk = (struct chunk_walk){
+      .chunk = chunk, .position = chunk.first_position, .trusted = cursor->trusted};
   cursor->next_seq = chunk.first_seq + chunk.entry_count;
   return 0;
 }

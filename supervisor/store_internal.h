@@ -13,6 +13,8 @@
 struct store {
   sqlite3 *database;
   sqlite3_stmt *append; /* prepared once: the drain's only hot statement */
+  uint8_t *delta;       /* a chunk on its way to SQLite */
+  size_t delta_size;
   char *path;
   unsigned sync; /* enum tail_sync */
   bool read_only;

@@ -2,6 +2,7 @@
 /* Checks a run's journal whole, and changes nothing. Works beside a running program: what the ring has
  * overwritten while it was looked at is not held against it. */
 #include "supervisor/chunk.h"
+#include "supervisor/chunk_delta.h"
 #include "supervisor/drain.h"
 
 #include <errno.h>
@@ -161,12 +162,14 @@ static int check_chunk(struct verify *verify, const struct chunk *chunk)
 
 static int check_row(struct verify *verify, sqlite3_stmt *row)
 {
-  size_t length = (size_t)sqlite3_column_bytes(row, 4);
-  uint8_t *bytes = malloc(length + 1); /* aligned, which SQLite's need not be */
+  const void *blob = sqlite3_column_blob(row, 4);
+  size_t size = (size_t)sqlite3_column_bytes(row, 4);
+  size_t length = chunk_delta_length(blob, size);
+  uint8_t *bytes = malloc(length + 1);
   if (bytes == NULL)
     return -ENOMEM;
   if (length > 0)
-    memcpy(bytes, sqlite3_column_blob(row, 4), length);
+    length = chunk_delta_decode(blob, size, bytes);
   struct chunk chunk = {
       .first_seq = (uint64_t)sqlite3_column_int64(row, 0),
       .first_position = (uint64_t)sqlite3_column_int64(row, 1),

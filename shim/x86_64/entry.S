@@ -33,6 +33,22 @@
 #error "cfi_return_by_frame"
 #endif
 
+	/* The engine has a stack of its own: what it leaves behind would show through in what the program
+	 * does not initialise, and differ between live and replay. None yet, or on it already (a signal
+	 * handler's call): stay. */
+	.macro switch_stack
+	movq	engine_stack_top@gottpoff(%rip), %r11
+	movq	%fs:(%r11), %r11
+	testq	%r11, %r11
+	jz	2f
+	movq	%r11, %rcx
+	subq	%rsp, %rcx
+	cmpq	$ENGINE_STACK_SIZE, %rcx
+	jb	2f
+	movq	%r11, %rsp
+2:
+	.endm
+
 	/* Everything into a frame, rdi = rbx = the frame, rsp aligned for a call. */
 	.macro frame_save
 	leaq	-CFA_OFFSET(%rsp), %rsp
@@ -69,6 +85,7 @@
 	movq	%rsp, %rbx
 	.cfi_def_cfa_register rbx
 	movq	%rsp, %rdi
+	switch_stack
 	andq	$-16, %rsp
 	.endm
 
@@ -169,6 +186,66 @@ engine_entry_syscall:
 	jmp	*%rcx
 	.cfi_endproc
 	.size	engine_entry_syscall, . - engine_entry_syscall
+
+	/* What vDSO functions are redirected to: engine_enter() with the number of the call that they stand
+	 * for. They are C functions, whose callers expect no more kept than of any: a frame with the number
+	 * and the arguments does, which saves a quarter of what a recorded clock reading costs. */
+	.p2align 6
+	.type	enter_from_vdso, @function
+enter_from_vdso:
+	.cfi_startproc
+	pushq	%rbx
+	.cfi_adjust_cfa_offset 8
+	.cfi_offset rbx, -16
+	subq	$FRAME_SIZE, %rsp
+	movq	%rax, FRAME_RAX(%rsp)
+	movq	%rdi, FRAME_RDI(%rsp)
+	movq	%rsi, FRAME_RSI(%rsp)
+	movq	%rdx, FRAME_RDX(%rsp)
+	movq	$0, FRAME_R10(%rsp)
+	movq	$0, FRAME_R8(%rsp)
+	movq	$0, FRAME_R9(%rsp)
+	movq	$FRAME_DONE, FRAME_RAW(%rsp)
+	movq	%rsp, %rbx
+	.cfi_def_cfa rbx, FRAME_SIZE + 16
+	movq	%rsp, %rdi
+	switch_stack
+	call	engine_enter
+	movq	%rbx, %rsp
+	.cfi_def_cfa_register rsp
+	cmpl	$FRAME_DONE, FRAME_RAW(%rsp)
+	je	1f
+	movq	FRAME_RAX(%rsp), %rax
+	movq	FRAME_RDI(%rsp), %rdi
+	movq	FRAME_RSI(%rsp), %rsi
+	movq	FRAME_RDX(%rsp), %rdx
+	syscall
+1:	addq	$FRAME_SIZE, %rsp
+	.cfi_adjust_cfa_offset -FRAME_SIZE
+	popq	%rbx
+	.cfi_adjust_cfa_offset -8
+	.cfi_restore rbx
+	ret
+	.cfi_endproc
+	.size	enter_from_vdso, . - enter_from_vdso
+
+	.macro vdso_entry name, number
+	.p2align 4
+	.globl	engine_entry_\name
+	.hidden	engine_entry_\name
+	.type	engine_entry_\name, @function
+engine_entry_\name:
+	.cfi_startproc
+	movl	$\number, %eax
+	jmp	enter_from_vdso
+	.cfi_endproc
+	.size	engine_entry_\name, . - engine_entry_\name
+	.endm
+	vdso_entry clock_gettime, 228
+	vdso_entry gettimeofday, 96
+	vdso_entry time, 201
+	vdso_entry getcpu, 309
+	vdso_entry clock_getres, 229
 
 	.section .tbss, "awT", @nobits
 	.p2align 3

@@ -31,6 +31,9 @@
 #define FRAME_PLAIN 1      /* the stub's own syscall instruction runs, with the frame's registers */
 #define FRAME_CLONE 2      /* the same, and the parent comes back by engine_after_clone() */
 
+/* Bytes of the stack that the engine runs on. */
+#define ENGINE_STACK_SIZE 0x100000
+
 #ifndef __ASSEMBLER__
 
 #include <stddef.h>
@@ -65,6 +68,18 @@ _Static_assert(sizeof(struct engine_frame) == FRAME_SIZE, "entry.S");
 
 /* The code whose address goes into BOUNDARY_SLOT_SYSCALL. Not callable from C. */
 extern const uint8_t engine_entry_syscall[] __attribute__((visibility("hidden")));
+
+/* The same for the vDSO's functions of these names: for the slots of the vDSO's image. */
+extern const uint8_t engine_entry_clock_gettime[] __attribute__((visibility("hidden")));
+extern const uint8_t engine_entry_gettimeofday[] __attribute__((visibility("hidden")));
+extern const uint8_t engine_entry_time[] __attribute__((visibility("hidden")));
+extern const uint8_t engine_entry_getcpu[] __attribute__((visibility("hidden")));
+extern const uint8_t engine_entry_clock_getres[] __attribute__((visibility("hidden")));
+
+/* The end of the thread's engine stack, which grows down; 0: it has none yet, and the engine runs on
+ * the program's. */
+extern __thread uint64_t engine_stack_top
+    __attribute__((visibility("hidden"), tls_model("initial-exec")));
 
 /* The engine's: called for every redirected system call, on the caller's stack, with signals as the
  * program has them. Compiled with -mgeneral-regs-only: vector state is the program's. Returns the

@@ -12,7 +12,8 @@ set_up_place() {
   build=$(realpath "${PERDURE_BUILD:-$BATS_TEST_DIRNAME/../../build}")
   # Descriptor 3 is bats' own: a program must not inherit it.
   PERDURE="$BATS_TEST_TMPDIR/perdure-without-3"
-  printf '#!/bin/bash\nexec "%s/perdure" "$@" 3>&-\n' "$build" > "$PERDURE"
+  PERDURE_ITSELF="$build/perdure"
+  printf '#!/bin/bash\nexec "%s" "$@" 3>&-\n' "$PERDURE_ITSELF" > "$PERDURE"
   chmod +x "$PERDURE"
   export PERDURE_DIR="$BATS_TEST_TMPDIR/perdure"
   unset PERDURE_CRASH_AT PERDURE_SHIM PERDURE_RUN

@@ -103,7 +103,7 @@ SCRIPT
 }
 
 @test "an orphan that comes to perdure is reaped, and does not end the run" {
-  run_durable -q -- /bin/sh -c '(true & ) ; (true &) ; echo done'
+  run_durable -q -- /bin/sh -c '(true & ) ; (true &) ; echo "done"'
   assert_equal "$status" 0
-  assert_output done
+  assert_output "done"
 }

@@ -85,6 +85,33 @@ SCRIPT
   assert_equal "$durable" "$bare"
 }
 
+@test "closed standard descriptors stay closed for the program" {
+  cat > standard.py <<'SCRIPT'
+import os
+for fd in 0, 1, 2:
+    try:
+        os.fstat(fd)
+        os.write(5, f"{fd} is open\n".encode())
+    except OSError as error:
+        os.write(5, f"{fd}: {error.strerror}\n".encode())
+SCRIPT
+  for closed in '0<&-' '1>&-' '2>&-' '0<&- 1>&- 2>&-'; do
+    eval "/usr/bin/python3 standard.py 5> bare $closed"
+    eval "\"\$PERDURE_ITSELF\" run -- /usr/bin/python3 standard.py 3>&- 5> durable $closed"
+    run -0 diff bare durable
+    assert_equal "$(wc -l < bare)" 3
+  done
+  run -0 perdure verify "$(perdure ls --json | python3 -c 'import json,sys; print(json.load(sys.stdin)[0]["id"])')"
+}
+
+@test "few descriptors and small files allowed: the program runs under them, perdure does not need to" {
+  # shellcheck disable=SC2016  # the inner shell's
+  run /bin/sh -c 'ulimit -Sn 40; ulimit -Sf 1; exec "$0" run --id job -- /bin/sh -c "ulimit -n; ulimit -f; echo small > file"' "$PERDURE"
+  assert_success
+  assert_output $'40\n1'
+  assert_equal "$(cat file)" small
+}
+
 @test "a signal that is ignored stays ignored for the program, and none is blocked" {
   cat > ignoring.py <<'SCRIPT'
 import os, signal, sys

@@ -76,6 +76,8 @@ static int64_t enter_clone(struct engine_frame *frame, uint64_t flags, uint64_t 
   return 0;
 }
 
+__thread uint64_t engine_stack_top __attribute__((tls_model("initial-exec")));
+
 int64_t engine_enter(struct engine_frame *frame)
 {
   __atomic_add_fetch(&call_count, 1, __ATOMIC_RELAXED);

@@ -158,7 +158,7 @@ static void test_attempts(void)
          "a sleep may end in the next attempt");
   done();
 
-  build(&journal, 0, SYS_connect, JOURNAL_INTENT, 0);
+  build(&journal, 0, SYS_sendto, JOURNAL_INTENT, 0);
   position = build_end(&journal);
   build_attempt(&journal, 2);
   build_complete(&journal, 1, SYS_getpid, 5);

@@ -13,6 +13,8 @@ static unsigned enter_count, after_count;
 static uint64_t raw;
 static int64_t answer;
 
+__thread uint64_t engine_stack_top __attribute__((tls_model("initial-exec")));
+
 int64_t engine_enter(struct engine_frame *frame)
 {
   enter_count++;

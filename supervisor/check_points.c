@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Choosing kill points. Writes nothing. */
+#include "supervisor/check_points.h"
+
+#include <assert.h>
+
+/* A resumed attempt counts its own live points from 1. The second kill is to fall right after the
+ * journal is used up, where what was unfinished is done again. */
+#define SECOND_POINTS 12
+
+uint64_t check_point_count(uint64_t total, uint64_t wanted)
+{
+  return wanted == 0 || wanted > total ? total : wanted;
+}
+
+uint64_t check_point_at(uint64_t total, uint64_t wanted, uint64_t index)
+{
+  uint64_t count = check_point_count(total, wanted);
+
+  assert(index < count);
+  if (index == 0)
+    return 1;
+  /* In 128 bits: a run has fewer than 2^64 points, their product may be more. */
+  return 1 + (uint64_t)((unsigned __int128)index * (total - 1) / (count - 1));
+}
+
+uint64_t check_second_point(uint64_t point)
+{
+  return 1 + point * 7 % SECOND_POINTS;
+}
+
+bool check_trial_to_file(uint64_t point, enum check_trial trial)
+{
+  /* Which half of the circle the point falls on when each is the golden ratio further than the one
+   * before: half of them for every step between points. */
+  bool upper = (point * 0x9e3779b97f4a7c15u) >> 63 != 0;
+
+  return trial == CHECK_KILLED_ONCE ? !upper : upper;
+}

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# Sweeps of real programs: killed at every kill point, or at 150 spread evenly where there are more.
+# PERDURE_TEST_LONG: at every one, with larger inputs.
+
+bats_load_library bats-support
+bats_load_library bats-assert
+
+# A folder of inputs, the same in every run of the tests, in $inputs.
+set_up_inputs() {
+  local build lines=1500
+  build=$(realpath "${PERDURE_BUILD:-$BATS_TEST_DIRNAME/../../build}")
+  PERDURE="$BATS_TEST_TMPDIR/perdure-without-3"
+  # Descriptor 3 is bats' own: a program must not inherit it.
+  printf '#!/bin/bash\nexec "%s" "$@" 3>&-\n' "$build/perdure" > "$PERDURE"
+  chmod +x "$PERDURE"
+  [ -z "${PERDURE_TEST_LONG-}" ] || lines=40000
+  inputs="$BATS_TEST_TMPDIR/inputs"
+  mkdir -p "$inputs/tree/deep"
+  mawk -v lines=$lines 'BEGIN {
+    seed = 42
+    for (i = 0; i < lines; i++) { seed = (seed * 16807) % 2147483647; print seed % 100000, "word" seed % 977 }
+  }' > "$inputs/numbers"
+  head -n 700 "$inputs/numbers" > "$inputs/tree/few"
+  # More than is recorded rather than referenced.
+  for _ in 1 2 3 4 5 6; do cat "$inputs/tree/few"; done > "$inputs/tree/deep/many"
+  ln -s ../few "$inputs/tree/deep/link"
+  ln "$inputs/tree/few" "$inputs/tree/hard"
+  mkdir "$inputs/tree/empty"
+  chmod 750 "$inputs/tree/deep"
+  chmod 640 "$inputs/tree/deep/many"
+}
+
+# assert_survives COMMAND...: the same at every kill point, and the same uncrashed as without perdure.
+assert_survives() {
+  local points=150
+  [ -z "${PERDURE_TEST_LONG-}" ] || points=all
+  run --separate-stderr "$PERDURE" check --points "$points" --jobs 1 --from "$inputs" "${check_options[@]}" -- "$@"
+  # The figures belong into the report of a long run.
+  echo "# $1: ${lines[-1]}" >&3
+  [ "$status" -eq 0 ] || echo "$output"
+  assert_success
+  assert_line --regexp '^[1-9][0-9]* points, [1-9][0-9]* the same, 0 different$'
+}
