@@ -128,7 +128,10 @@ struct tail_header {
   _Atomic int32_t replayed_children;    /* made and not waited for, as far as replay has come */
   uint32_t image_changed;               /* 1: the program or a library is not the one that was recorded */
   uint32_t started;                     /* 1: the first image of the attempt has begun */
-  int32_t pid_seen;                     /* the first process's pid as the program knows it */
+  union {
+    int32_t pid_seen; /* the first process's pid as the program knows it */
+    int32_t seen[4];  /* that, its parent's, its group's and its session's; 0: not known yet */
+  };
   _Atomic uint32_t stream_next;         /* next free stream number */
   _Alignas(64) _Atomic uint64_t crash_points; /* kill points passed in this attempt, live ones only; where
                                                  crash_at is 0, several threads' may be too few */

@@ -137,7 +137,7 @@ int64_t engine_enter(struct engine_frame *frame)
   for (int i = 0; i < 6; i++)
     call.args[i] = frame->args[i];
   int64_t result = handler(&call);
-  if (__builtin_expect(engine.has_threads, 0) && frame->raw == FRAME_DONE && !engine_live())
+  if (__builtin_expect(engine.threaded, 0) && frame->raw == FRAME_DONE && !engine_live())
     replay_yield();
   return result;
 }

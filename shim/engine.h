@@ -66,7 +66,7 @@ struct thread {
   uint32_t stream;
   uint32_t in_vfork;   /* this is a child on its parent's memory, until its exec */
   int32_t vfork_owner; /* tid of the parent */
-  uint32_t spare;
+  uint32_t number;     /* its tid as the program knows it; 0: has not asked */
 };
 extern __thread struct thread engine_thread;
 
@@ -77,7 +77,6 @@ struct engine {
   bool threaded;                  /* there has been a second thread */
   bool unjournaled;               /* a forked child: its calls pass */
   bool tsc_trapped;
-  bool has_threads;               /* or has had some */
   int32_t pid_real;
   uint64_t (*clock_original)(int clock, void *timespec); /* the vDSO's own, or NULL */
   uint64_t original[BOUNDARY_SLOT_COUNT];

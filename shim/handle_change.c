@@ -191,6 +191,33 @@ static bool look_at_subject(const struct call *call, struct draft *draft, char *
   return false;
 }
 
+#define ATTRIBUTE_SHOWN 256
+
+/* What the file has of the extended attribute that is about to change. */
+static void add_old_attribute(struct draft *draft, const struct call *call, void *room)
+{
+  uint64_t number;
+  switch (call->id) {
+  case SYS_setxattr:
+  case SYS_removexattr:
+    number = SYS_getxattr;
+    break;
+  case SYS_lsetxattr:
+  case SYS_lremovexattr:
+    number = SYS_lgetxattr;
+    break;
+  case SYS_fsetxattr:
+  case SYS_fremovexattr:
+    number = SYS_fgetxattr;
+    break;
+  default:
+    return;
+  }
+  int64_t size = raw_syscall4((int64_t)number, call->args[0], call->args[1], (uint64_t)room, ATTRIBUTE_SHOWN);
+  if (size >= 0 || size == -ERANGE)
+    draft_add(draft, SEGMENT_ATTRIBUTE, 1, room, size > 0 ? (size_t)size : 0);
+}
+
 int64_t handle_attribute(struct call *call)
 {
   call_sign(call);
@@ -202,6 +229,8 @@ int64_t handle_attribute(struct call *call)
   struct draft draft;
   draft_begin(&draft, call, JOURNAL_INTENT, 0);
   look_at_subject(call, &draft, full, &file);
+  char attribute[ATTRIBUTE_SHOWN];
+  add_old_attribute(&draft, call, attribute);
   return change(call, &draft);
 }
 

@@ -4,6 +4,7 @@
 #include "shim/channels.h"
 #include "shim/descriptors.h"
 #include "shim/locks.h"
+#include "shim/number_lock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,45 +22,14 @@ static bool is_ours(uint64_t fd)
   return (int)fd == engine.tail.header->lock_fd;
 }
 
-/* Closing is journaled before it is done: another thread may get the number at once, and what it opens is to
- * come after. That it failed follows in an entry of its own. */
-static int64_t close_live(struct call *call)
-{
-  if (raw_syscall2(SYS_fcntl, call->args[0], F_GETFD) < 0) {
-    record_complete(call, -EBADF);
-    return -EBADF;
-  }
-  crash_point();
-  record_complete(call, 0);
-  descriptor_forget((int)call->args[0]);
-  crash_point();
-  int64_t result = call_run(call);
-  if (result != 0) {
-    call->signature = hash_mix(call->signature, 1) | 1;
-    record_complete(call, result);
-  }
-  return result;
-}
-
 int64_t handle_close(struct call *call)
 {
   if (is_ours(call->args[0]))
     return -EBADF;
-  call_sign(call);
-  const struct journal_entry *entry = engine_live() ? NULL : replay_take(call, JOURNAL_COMPLETE);
-  if (!entry)
-    return close_live(call);
-  int64_t result = entry->result;
-  const struct journal_entry *next = replay_peek(entry);
-  locks_before_close((int)call->args[0]);
-  call_run(call);
+  if (!engine_live() && replay_next())
+    locks_before_close((int)call->args[0]);
+  int64_t result = local(call);
   descriptor_forget((int)call->args[0]);
-  replay_advance(entry);
-  call->signature = hash_mix(call->signature, 1) | 1;
-  if (next && next->kind == JOURNAL_COMPLETE && next->call == call->id && next->signature == call->signature) {
-    result = replay_take(call, JOURNAL_COMPLETE)->result;
-    replay_advance(next);
-  }
   return result;
 }
 
@@ -111,10 +81,13 @@ static int64_t local_descriptor(struct call *call)
     replay_advance(entry);
     return result;
   }
+  struct number_lock lock;
   crash_point();
+  number_lock_take(&lock);
   int64_t result = call_run(call);
   crash_point();
   record_complete(call, result);
+  number_lock_release(&lock);
   return result;
 }
 
@@ -122,7 +95,7 @@ int64_t handle_dup(struct call *call)
 {
   if (is_ours(call->args[0]) || (call->id != SYS_dup && is_ours(call->args[1])))
     return -EBADF;
-  if (call->id != SYS_dup && call->args[0] != call->args[1] && !engine_live())
+  if (call->id != SYS_dup && call->args[0] != call->args[1] && !engine_live() && replay_next())
     locks_before_close((int)call->args[1]);
   int64_t result = local_descriptor(call);
   if (result >= 0)
@@ -179,10 +152,13 @@ int64_t handle_pipe(struct call *call)
       place_ends(made, ends, call_shape_name(call->id));
     replay_advance(entry);
   } else {
+    struct number_lock lock;
     crash_point();
+    number_lock_take(&lock);
     result = call_run(call);
     crash_point();
     record_complete(call, result);
+    number_lock_release(&lock);
   }
   for (int i = 0; result == 0 && i < 2; i++)
     descriptor_forget(ends[i]);

@@ -2,6 +2,7 @@
 /* Threads, children, exec, exit, signals to oneself, and who one is. */
 #include "shim/descriptors.h"
 #include "shim/environment.h"
+#include "shim/identity.h"
 #include "shim/paths.h"
 #include "shim/x86_64/tsc_trap.h"
 
@@ -11,18 +12,34 @@
 #include <signal.h>
 #include <time.h>
 
-/* ---- who one is ---- */
+/* ---- signals ---- */
 
-int64_t handle_self(struct call *call)
+/* What the kernel would tell about a signal of kill's kind, but from the process as the program knows it. */
+static void describe_signal(const struct call *call, siginfo_t *info)
 {
-  int64_t own = call_run(call);
-  return own == engine.pid_real ? engine.tail.header->pid_seen : own;
+  bool queued = call->id == SYS_rt_sigqueueinfo || call->id == SYS_rt_tgsigqueueinfo;
+  if (queued) {
+    raw_copy(info, (const void *)call->args[call->id == SYS_rt_sigqueueinfo ? 2 : 3], sizeof *info);
+    return;
+  }
+  raw_fill(info, 0, sizeof *info);
+  info->si_signo = (int)call->args[call->id == SYS_tgkill ? 2 : 1];
+  info->si_code = call->id == SYS_kill ? SI_USER : SI_TKILL;
+  info->si_pid = engine.tail.header->pid_seen;
+  info->si_uid = (uid_t)raw_syscall0(SYS_getuid);
 }
 
-/* A pid of ours as the program knows it, as the kernel knows it. */
-static uint64_t real_pid(uint64_t pid)
+static int64_t send_to_self(const struct call *call, const struct call *translated)
 {
-  return (int32_t)pid == engine.tail.header->pid_seen ? (uint64_t)engine.pid_real : pid;
+  siginfo_t info;
+  describe_signal(call, &info);
+  if (engine.pid_real == engine.tail.header->pid_seen || info.si_signo == 0)
+    return call_run(translated);
+  bool to_process = call->id == SYS_kill || call->id == SYS_rt_sigqueueinfo;
+  uint64_t thread = call->id == SYS_tkill ? translated->args[0] : translated->args[1];
+  return to_process ? raw_syscall3(SYS_rt_sigqueueinfo, (uint64_t)engine.pid_real, (uint64_t)info.si_signo, (uint64_t)&info)
+                    : raw_syscall4(SYS_rt_tgsigqueueinfo, (uint64_t)engine.pid_real, thread,
+                                   (uint64_t)info.si_signo, (uint64_t)&info);
 }
 
 /* A signal to oneself comes at the same place in replay, and its handler runs again there. So the call is
@@ -38,18 +55,25 @@ static int64_t signal_self(struct call *call, struct call *translated)
     record_complete(call, 0);
     crash_point();
   }
-  return call_run(translated);
+  return send_to_self(call, translated);
 }
 
 int64_t handle_kill(struct call *call)
 {
-  struct call translated = *call;
-  call_sign(call);
+  struct call translated = *call, signed_call = *call;
   int32_t seen = engine.tail.header->pid_seen;
-  bool self = (int32_t)call->args[0] == seen && call->id != SYS_pidfd_send_signal;
-  translated.args[0] = call->id == SYS_pidfd_send_signal ? call->args[0] : real_pid(call->args[0]);
-  if (call->id == SYS_tgkill || call->id == SYS_rt_tgsigqueueinfo)
-    translated.args[1] = real_pid(call->args[1]);
+  bool by_thread = call->id == SYS_tgkill || call->id == SYS_rt_tgsigqueueinfo || call->id == SYS_tkill;
+  unsigned thread_arg = call->id == SYS_tkill ? 0 : 1;
+  if (call->id != SYS_pidfd_send_signal)
+    translated.args[0] = (uint64_t)identity_real((int32_t)call->args[0]);
+  if (by_thread) {
+    translated.args[thread_arg] = (uint64_t)identity_real((int32_t)call->args[thread_arg]);
+    /* libc knows its threads by the kernel's numbers. */
+    signed_call.args[thread_arg] = 0;
+  }
+  call_sign(&signed_call);
+  call->signature = signed_call.signature;
+  bool self = call->id == SYS_tkill || ((int32_t)call->args[0] == seen && call->id != SYS_pidfd_send_signal);
   if (self)
     return signal_self(call, &translated);
   int64_t result;
@@ -135,7 +159,6 @@ static int64_t make_thread(struct call *call)
   }
   uint64_t own;
   __asm__("movq %%fs:0, %0" : "=r"(own));
-  engine.has_threads = true;
   struct thread *thread = (struct thread *)(call->args[4] + ((uint64_t)&engine_thread - own));
   thread->stream = (uint32_t)stream;
   call->frame->raw = FRAME_PLAIN;

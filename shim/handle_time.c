@@ -280,7 +280,7 @@ int64_t handle_futex(struct call *call)
 
 int64_t handle_yield(struct call *call)
 {
-  if (engine_live() || !engine.has_threads)
+  if (engine_live() || !engine.threaded)
     return call_run(call);
   replay_sleeps(UINT64_MAX);
   int64_t result = call_run(call);

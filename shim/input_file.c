@@ -6,6 +6,8 @@
  * Replay runs one stream at a time, so that its turn guards what is kept here. Nothing is written. */
 #include "shim/input_file.h"
 
+#include "shim/descriptors.h"
+
 #include <fcntl.h>
 
 /* So far below the lock's number that the program's own descriptors end before. */
@@ -22,7 +24,7 @@ static int64_t open_file(const char *path)
   if (kept >= 0 && path == kept_path)
     return kept;
   input_file_close_before(NULL);
-  int64_t fd = raw_syscall3(SYS_open, (uint64_t)path, O_RDONLY | O_CLOEXEC, 0);
+  int64_t fd = open_aside(AT_FDCWD, path, O_RDONLY, 0);
   if (fd < 0)
     return fd;
   /* An open of the program's would get the low number. */
@@ -48,6 +50,11 @@ static bool cannot_notice(const struct call *call)
   case SYS_writev:
   case SYS_pwrite64:
   case SYS_lseek:
+  case SYS_stat:
+  case SYS_fstat:
+  case SYS_lstat:
+  case SYS_newfstatat:
+  case SYS_statx:
   case SYS_clock_gettime:
   case SYS_gettimeofday:
   case SYS_time:

@@ -6,6 +6,7 @@
  * Until the redirection is whole nothing is journaled, and nothing has happened yet either. */
 #include "shim/descriptors.h"
 #include "shim/environment.h"
+#include "shim/identity.h"
 #include "shim/paths.h"
 #include "shim/vdso.h"
 #include "shim/x86_64/boundary_apply.h"
@@ -257,7 +258,7 @@ static void record_start(struct call *call, uint8_t *random, const struct image_
   struct draft draft;
   struct describing describing = {.draft = &draft};
   draft_begin(&draft, call, JOURNAL_START, 0);
-  draft.tail.arg_count = 2;
+  draft.tail.arg_count = 4;
   draft_add(&draft, SEGMENT_DIRECTORY, 0, engine.directory, raw_length(engine.directory));
   draft_add(&draft, SEGMENT_RANDOM, 0, random, random ? 16 : 0);
   draft_add(&draft, SEGMENT_IMAGE, 0, image->text, image->used);
@@ -325,14 +326,12 @@ static void begin_image(const Elf64_auxv_t *auxv)
   if (header->mode == TAIL_MODE_LIVE)
     atomic_store(&header->live, 1);
   const struct journal_entry *entry = engine_live() ? NULL : replay_take(&call, JOURNAL_START);
+  identity_begin(entry);
   if (entry) {
     replay_start(entry, random, &image);
     return;
   }
-  if (!header->pid_seen)
-    header->pid_seen = engine.pid_real;
-  call.args[0] = (uint64_t)header->pid_seen;
-  call.args[1] = (uint64_t)raw_syscall0(SYS_getppid);
+  identity_describe(call.args);
   record_start(&call, random, &image, first);
 }
 

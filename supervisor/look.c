@@ -9,9 +9,12 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
+#include <linux/limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/xattr.h>
 
 #include "journal/entry.h"
 
@@ -289,6 +292,70 @@ static int look_resize(const struct looking *looking, int64_t *ret_result)
                                          : now.size == before.size + length;
 }
 
+/* ---- extended attributes ---- */
+
+/* Only making one that must be new and removing one fail when they are repeated. */
+static bool attribute_once(const struct journal_entry *intent, bool *ret_made, bool *ret_follow)
+{
+  bool creates = entry_arg(intent, 4) & XATTR_CREATE;
+  *ret_made = true;
+  *ret_follow = true;
+  switch (intent->call) {
+  case SYS_lsetxattr:
+    *ret_follow = false;
+    return creates;
+  case SYS_setxattr:
+  case SYS_fsetxattr:
+    return creates;
+  case SYS_lremovexattr:
+    *ret_follow = false;
+    *ret_made = false;
+    return true;
+  case SYS_removexattr:
+  case SYS_fremovexattr:
+    *ret_made = false;
+    return true;
+  }
+  return false;
+}
+
+/* Where the file is: under the path of the call, or of its descriptor. 1, 0 or -errno. */
+static int attribute_path(const struct looking *looking, char ret_path[KNOWN_PATH_SIZE_MAX])
+{
+  size_t length;
+  const char *path = entry_path(looking->intent, (int)looking->change->arg, &length);
+  if (path) {
+    memcpy(ret_path, path, length);
+    ret_path[length] = '\0';
+    return 1;
+  }
+  struct journal_file before, now;
+  if (!entry_file(looking->intent, (int)looking->change->arg, &before))
+    return 0;
+  struct file_id id = file_id_of(&before);
+  return find_file(looking, &id, ret_path, &now);
+}
+
+static int look_attribute(const struct looking *looking, int64_t *ret_result)
+{
+  char path[KNOWN_PATH_SIZE_MAX], name[XATTR_NAME_MAX + 1];
+  bool made, follow;
+  const struct journal_segment *named = journal_find_segment(looking->intent, SEGMENT_PATH, 1);
+  if (!attribute_once(looking->intent, &made, &follow) || !named || named->length > XATTR_NAME_MAX)
+    return 0;
+  bool was = journal_find_segment(looking->intent, SEGMENT_ATTRIBUTE, -1) != NULL;
+  int found = attribute_path(looking, path);
+  if (found <= 0 || was == made)
+    return found < 0 ? found : 0;
+  memcpy(name, named->data, named->length);
+  name[named->length] = '\0';
+  int is = looking->world->look_attribute(looking->world->context, path, name, follow);
+  *ret_result = 0;
+  if (is == -ENOENT || is == -ENOTDIR || is == -ENOTSUP || is == -EPERM || out_of_reach(is))
+    return 0;
+  return is < 0 ? is : (is != 0) == made;
+}
+
 static int look_one(const struct looking *looking, struct verdict *ret_verdict)
 {
   int64_t result = 0;
@@ -317,6 +384,9 @@ static int look_one(const struct looking *looking, struct verdict *ret_verdict)
     break;
   case CHANGE_RESIZE:
     happened = look_resize(looking, &result);
+    break;
+  case CHANGE_ATTRIBUTE:
+    happened = look_attribute(looking, &result);
     break;
   }
   if (happened < 0)

@@ -62,6 +62,8 @@ struct world {
   int (*look_link)(void *context, const char *path, char *ret_target, size_t size);
   /* XXH3-64 of length bytes at offset; -ENODATA when the file is shorter. */
   int (*hash)(void *context, const char *path, uint64_t offset, uint64_t length, uint64_t *ret_hash);
+  /* has the file an extended attribute of that name? 1, 0 or -errno. follow: through a symlink. */
+  int (*look_attribute)(void *context, const char *path, const char *name, bool follow);
   /* cuts the file back to size bytes. */
   int (*cut)(void *context, const char *path, uint64_t size);
   /* removes the name of a file. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The world as it is. No call follows a symlink in the last component: what lies under the very name
- * is asked for.
+ * is asked for. Only attributes are looked at as the program's call did.
  *
  * A crash at any line is harmless: cutting and removing are one call each, and recovery comes to the
  * same conclusion when it looks again. */
@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "journal/hash.h"
@@ -99,6 +100,14 @@ static int world_hash(void *context, const char *path, uint64_t offset, uint64_t
   return error;
 }
 
+static int world_look_attribute(void *context, const char *path, const char *name, bool follow)
+{
+  ssize_t size = follow ? getxattr(path, name, NULL, 0) : lgetxattr(path, name, NULL, 0);
+  if (size >= 0)
+    return 1;
+  return errno == ENODATA ? 0 : -errno;
+}
+
 static int world_cut(void *context, const char *path, uint64_t size)
 {
   int fd = open_regular(path, O_WRONLY);
@@ -118,6 +127,7 @@ const struct world world_real = {
     .look = world_look,
     .look_link = world_look_link,
     .hash = world_hash,
+    .look_attribute = world_look_attribute,
     .cut = world_cut,
     .remove = world_remove,
 };

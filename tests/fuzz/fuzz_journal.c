@@ -118,6 +118,11 @@ static int input_hash(void *context, const char *path, uint64_t offset, uint64_t
   return 0;
 }
 
+static int input_look_attribute(void *context, const char *path, const char *name, bool follow)
+{
+  return answer(context) % 3 ? 1 : 0;
+}
+
 static int input_cut(void *context, const char *path, uint64_t size)
 {
   assert(size <= INT64_MAX);
@@ -182,13 +187,15 @@ static void check_feed(int fd, uint64_t size)
   for (uint64_t i = 0; i < header->file_count; i++) {
     assert(files[i].path == 0 || (files[i].path >= header->strings_offset && files[i].path < size));
     assert(files[i].path == 0 || feed[files[i].path] == '/');
+    assert(files[i].primary < header->file_count);
+    assert(files[i].primary == 0 || files[i].flags & FEED_FILE_REBORN);
   }
   munmap((void *)feed, size);
 }
 
 static void recover(struct input *input, struct analysis *analysis)
 {
-  struct world world = {input_look, input_look_link, input_hash, input_cut, input_remove, input};
+  struct world world = {input_look, input_look_link, input_hash, input_look_attribute, input_cut, input_remove, input};
   struct entry_source source = {input_rewind, input_next, input};
   struct verdict *verdicts;
   struct failure failure;

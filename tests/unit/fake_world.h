@@ -19,6 +19,7 @@ struct fake_file {
   char path[64];
   struct journal_file file;
   char bytes[128];  /* file.size of them; of a symlink its target */
+  char attribute[32]; /* the name of its only extended attribute, or "" */
 };
 
 struct fake_world {
@@ -81,6 +82,16 @@ static inline int fake_hash(void *context, const char *path, uint64_t offset, ui
   return 0;
 }
 
+static inline int fake_look_attribute(void *context, const char *path, const char *name, bool follow)
+{
+  struct fake_file *found = fake_find(context, path);
+  if (!found)
+    return -ENOENT;
+  if (follow && S_ISLNK(found->file.mode))
+    return fake_look_attribute(context, found->bytes, name, true);
+  return strcmp(found->attribute, name) == 0;
+}
+
 static inline int fake_cut(void *context, const char *path, uint64_t size)
 {
   struct fake_world *fake = context;
@@ -105,7 +116,7 @@ static inline int fake_remove(void *context, const char *path)
 
 static inline struct world fake_world_of(struct fake_world *fake)
 {
-  return (struct world){fake_look, fake_look_link, fake_hash, fake_cut, fake_remove, fake};
+  return (struct world){fake_look, fake_look_link, fake_hash, fake_look_attribute, fake_cut, fake_remove, fake};
 }
 
 #endif

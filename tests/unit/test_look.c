@@ -8,6 +8,7 @@
 
 #include <linux/falloc.h>
 #include <linux/fs.h>
+#include <sys/xattr.h>
 
 #define SLACK_NS 20000000u
 
@@ -299,6 +300,42 @@ static void begin_fallocate(uint64_t mode, const char *bytes)
   fake_add(&fake, "/x", file, bytes);
 }
 
+/* An intent about the attribute "user.a" of /f, which had it or not. */
+static void build_attribute(uint16_t call, uint64_t flags, bool had)
+{
+  build(&journal, 0, call, JOURNAL_INTENT, 0);
+  build_args(&journal, 5, (const uint64_t[]){0, 0, 0, 3, flags});
+  build_segment(&journal, SEGMENT_FULL_PATH, 0, "/f", 2);
+  build_segment(&journal, SEGMENT_PATH, 1, "user.a", 6);
+  if (had)
+    build_segment(&journal, SEGMENT_ATTRIBUTE, 1, "old", 3);
+  build_end(&journal);
+}
+
+static void test_attributes(void)
+{
+  begin();
+  build_attribute(SYS_setxattr, XATTR_CREATE, false);
+  struct fake_file *file = fake_add(&fake, "/f", a_file(1), "");
+  tap_ok(repeat(), "an attribute that is not there has not been made");
+  strcpy(file->attribute, "user.a");
+  tap_ok(happened(0), "one that is there and was not has");
+  begin();
+  build_attribute(SYS_setxattr, XATTR_CREATE, true);
+  strcpy(fake_add(&fake, "/f", a_file(1), "")->attribute, "user.a");
+  tap_ok(repeat(), "one that was there before fails again");
+  begin();
+  build_attribute(SYS_removexattr, 0, true);
+  file = fake_add(&fake, "/f", a_file(1), "");
+  tap_ok(happened(0), "an attribute that was there and is not has been removed");
+  strcpy(file->attribute, "user.a");
+  tap_ok(repeat(), "one that still is has not");
+  begin();
+  build_attribute(SYS_setxattr, 0, false);
+  strcpy(fake_add(&fake, "/f", a_file(1), "")->attribute, "user.a");
+  tap_ok(repeat(), "setting one that may be there is repeated");
+}
+
 static void test_others(void)
 {
   begin_fallocate(FALLOC_FL_COLLAPSE_RANGE, "123456");
@@ -414,6 +451,7 @@ int main(void)
   test_append();
   test_names();
   test_made_and_removed();
+  test_attributes();
   test_others();
   test_real_world();
   return tap_done();
