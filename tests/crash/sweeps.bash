@@ -14,7 +14,7 @@ set_up_inputs() {
   # Descriptor 3 is bats' own: a program must not inherit it.
   printf '#!/bin/bash\nexec "%s" "$@" 3>&-\n' "$build/perdure" > "$PERDURE"
   chmod +x "$PERDURE"
-  [ -z "${PERDURE_TEST_LONG-}" ] || lines=40000
+  [ -z "${PERDURE_TEST_LONG-}" ] || lines=4000
   inputs="$BATS_TEST_TMPDIR/inputs"
   mkdir -p "$inputs/tree/deep"
   mawk -v lines=$lines 'BEGIN {
