@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+# The small programs of tests/programs, killed at their kill points: one for each area of the engine.
+load sweeps
+
+setup() {
+  check_options=()
+  set_up_inputs
+  rm -r "$inputs"
+  "$BATS_TEST_DIRNAME/../programs/make_inputs" "$inputs"
+  programs=$(realpath "${PERDURE_BUILD:-$BATS_TEST_DIRNAME/../../build}")/tests/programs
+}
+
+@test "appends, by write, writev and pwritev2, through two descriptors: each once" {
+  assert_survives "$programs/append"
+}
+
+@test "modes, owners, times and extended attributes" {
+  assert_survives "$programs/attributes"
+}
+
+@test "close_range, closing everything, a listing of descriptors, few of them" {
+  assert_survives "$programs/closing"
+}
+
+@test "copy_file_range, sendfile, splice into a file" {
+  assert_survives "$programs/copying"
+}
+
+@test "directories: made, listed, entered, renamed with an open file inside, removed" {
+  assert_survives "$programs/directories"
+}
+
+@test "a chain of execs keeps descriptors, offsets and the run" {
+  assert_survives "$programs/exec"
+}
+
+@test "the process's numbers, signals to itself, abort with a handler" {
+  assert_survives "$programs/identity"
+}
+
+@test "locks of all kinds are held again" {
+  assert_survives "$programs/locks"
+}
+
+@test "many open files, some of them duplicated" {
+  assert_survives "$programs/many_files"
+}
+
+@test "memory files" {
+  assert_survives "$programs/memfd"
+}
+
+@test "mappings, private and shared, of small and large files" {
+  assert_survives "$programs/memory"
+}
+
+@test "names: link, symlink, rename with all its flags, exclusive creation" {
+  assert_survives "$programs/names"
+}
+
+@test "output to pipes, files and closed descriptors; input that was consumed in part" {
+  assert_survives "$programs/output"
+}
+
+@test "pipes, socket pairs and eventfds with bytes unread" {
+  assert_survives "$programs/pipes"
+}
+
+@test "epoll, ppoll, pselect over pipes, timers and signals" {
+  assert_survives "$programs/polling"
+}
+
+@test "bytes read by reference, and then overwritten, cut, replaced, removed" {
+  assert_survives "$programs/reference"
+}
+
+@test "ftruncate and every mode of fallocate" {
+  assert_survives "$programs/sizes"
+}
+
+@test "threads, each with its stream" {
+  assert_survives "$programs/threads"
+}
+
+@test "open files without a name" {
+  assert_survives "$programs/unlinked"
+}
+
+@test "inotify watches" {
+  assert_survives "$programs/watching"
+}
+
+@test "clocks, random bytes, rdtsc and sleeping are what they were" {
+  # What it prints says whether it was all of one piece; the numbers differ in each run.
+  check_options=(--compare 'ls')
+  assert_survives "$programs/clocks"
+}
