@@ -150,6 +150,16 @@ static bool has_name(int fd)
   return path[0] == '/';
 }
 
+/* A directory of /proc, which has no disk of its own, that is called fd. */
+static bool lists_descriptors(int fd, const struct journal_file *file)
+{
+  char path[PATH_ROOM];
+  if (file->device >> 32 || file->birth_ns)
+    return false;
+  size_t length = path_of_descriptor(fd, path);
+  return length > 9 && raw_equal(path, "/proc/", 6) && raw_equal(path + length - 3, "/fd", 3);
+}
+
 static void fill(int fd, struct descriptor *descriptor)
 {
   struct journal_file file;
@@ -173,6 +183,8 @@ static void fill(int fd, struct descriptor *descriptor)
     break;
   case S_IFDIR:
     descriptor->kind = DESCRIPTOR_DIRECTORY;
+    if (lists_descriptors(fd, &file))
+      descriptor->flags |= DESCRIPTOR_LISTS_FDS;
     break;
   case S_IFIFO:
     descriptor->kind = has_name(fd) ? DESCRIPTOR_DEVICE : DESCRIPTOR_PIPE;

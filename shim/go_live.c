@@ -136,6 +136,9 @@ static void replace(const struct listed_fd *listed, unsigned count, unsigned fir
   uint64_t status = (uint64_t)raw_syscall2(SYS_fcntl, (uint64_t)fd, F_GETFL) & STATUS_FLAGS;
   int64_t offset = raw_syscall3(SYS_lseek, (uint64_t)fd, 0, SEEK_CUR);
   int64_t real = open_real(&placeholder, status);
+  /* ext4 lists nothing from the beginning of a directory whose first listing began at the end. */
+  if (offset > 0)
+    raw_syscall3(SYS_getdents64, (uint64_t)real, (uint64_t)room, LOCKS_ROOM);
   if (offset > 0)
     raw_syscall3(SYS_lseek, (uint64_t)real, (uint64_t)offset, SEEK_SET);
   locks_take_over(fd, (int)real, fd, room);

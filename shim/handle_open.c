@@ -95,11 +95,6 @@ static bool look_before(struct draft *draft, const struct call *call, const stru
   return exists;
 }
 
-static bool lists_descriptors(const char *path, size_t length)
-{
-  return length > 9 && raw_equal(path, "/proc/", 6) && raw_equal(path + length - 3, "/fd", 3);
-}
-
 /* The kernel names files of /proc/self by pid, which is another one in the next attempt. */
 static size_t without_pid(char *path, size_t length)
 {
@@ -131,8 +126,6 @@ static void add_opened(struct draft *draft, int fd, const struct opening *openin
     draft_add(draft, SEGMENT_FULL_PATH, 0, full, length);
   if (descriptor->kind == DESCRIPTOR_REGULAR && fresh)
     descriptor->flags |= DESCRIPTOR_FRESH;
-  if (descriptor->kind == DESCRIPTOR_DIRECTORY && lists_descriptors(full, length))
-    descriptor->flags |= DESCRIPTOR_LISTS_FDS;
 }
 
 static int64_t open_change(struct call *call, const struct opening *opening)
