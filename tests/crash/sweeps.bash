@@ -37,8 +37,9 @@ assert_survives() {
   [ -z "${PERDURE_TEST_LONG-}" ] || points=all
   run --separate-stderr "$PERDURE" check --points "$points" --jobs 1 --from "$inputs" "${check_options[@]}" -- "$@"
   # The figures belong into the report of a long run.
-  echo "# $1: ${lines[-1]}" >&3
-  [ "$status" -eq 0 ] || echo "$output"
+  [ ${#lines[@]} -eq 0 ] || echo "# $1: ${lines[-1]}" >&3
+  # shellcheck disable=SC2154 # bats sets stderr
+  [ "$status" -eq 0 ] || printf '%s\n' "$output" "$stderr"
   assert_success
   assert_line --regexp '^[1-9][0-9]* points, [1-9][0-9]* the same, 0 different$'
 }
