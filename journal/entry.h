@@ -182,7 +182,7 @@ enum journal_callback {
 /* SEGMENT_INFO: one value; the next follows at the next multiple of 8. */
 struct journal_info {
   uint32_t info;   /* CURLINFO_* */
-  uint32_t length; /* 8, or that of a string with its NUL */
+  uint32_t length; /* 8; that of a string with its NUL; 0: no string */
   uint8_t data[];
 };
 

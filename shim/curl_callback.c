@@ -210,6 +210,7 @@ static uint64_t callback_live(struct curl_handle *handle, struct callback callba
 {
   uint64_t result;
   size_t whole = callback.length;
+  uint64_t length_before = handle->again_length, hash_before = handle->again_hash;
   if (handle->again && had_before(handle, &callback, &result))
     return result;
   struct call call = {.id = CALL_ID_CALLBACK};
@@ -225,7 +226,12 @@ static uint64_t callback_live(struct curl_handle *handle, struct callback callba
   result = call_program(handle, &callback);
   engine_thread.passing = 1;
   handle->last_return = result;
-  /* Of a piece that was partly held back, all has been taken when the rest has. */
+  /* Of a piece that was partly held back, all has been taken when the rest has; and all of it comes again
+   * after a pause. */
+  if (callback.kind == JOURNAL_CALLBACK_WRITE && result == CURL_WRITE_PAUSE) {
+    handle->again_length = length_before;
+    handle->again_hash = hash_before;
+  }
   uint64_t seen_by_libcurl = result == callback.length ? whole : result;
   if (!handle->again)
     note_done(handle, &callback, result);

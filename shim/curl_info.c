@@ -77,7 +77,8 @@ static void put(struct collecting *to, int info, const void *bytes, size_t lengt
   if (to->used + sizeof head + journal_padded(length) > to->room)
     return;
   raw_copy(to->place + to->used, &head, sizeof head);
-  raw_fill(to->place + to->used + sizeof head + journal_padded(length) - 8, 0, 8);
+  if (length)
+    raw_fill(to->place + to->used + sizeof head + journal_padded(length) - 8, 0, 8);
   raw_copy(to->place + to->used + sizeof head, bytes, length);
   to->used += sizeof head + journal_padded(length);
 }

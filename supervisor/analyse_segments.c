@@ -47,7 +47,7 @@ static bool old_sound(const struct journal_segment *segment)
   return extent_sound(old.offset, segment->length - sizeof old);
 }
 
-/* Do the values fill the segment, each 8 bytes or a string? */
+/* Do the values fill the segment, each 8 bytes, a string, or nothing? */
 static bool infos_sound(const struct journal_segment *segment)
 {
   size_t place = 0;
@@ -58,10 +58,9 @@ static bool infos_sound(const struct journal_segment *segment)
     memcpy(&info, segment->data + place, sizeof info);
     place += sizeof info;
     size_t padded = journal_padded(info.length);
-    if (info.length == 0 || info.length > segment->length - place || padded > segment->length - place)
+    if (info.length > segment->length - place || padded > segment->length - place)
       return false;
-    const uint8_t *last = segment->data + place + info.length - 1;
-    if (info.length != 8 && *last != 0)
+    if (info.length != 0 && info.length != 8 && segment->data[place + info.length - 1] != 0)
       return false;
     place += padded;
   }
