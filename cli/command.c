@@ -113,6 +113,7 @@ bool command_run_options(const struct command_line *line, const char *shim,
     .sync = sync != NULL ? run_sync_named(sync) : -1,
     .output = output != NULL ? run_output_named(output) : -1,
     .not_idempotent = line->given[OPTION_NOT_IDEMPOTENT],
+    .keyless = line->given[OPTION_NO_IDEMPOTENCY_KEY],
     .say = say, .context = &voice,
   };
 

@@ -55,6 +55,12 @@ enum call_arg_kind {
 #define CALL_ID_RDTSC 1024   /* the instruction */
 #define CALL_ID_START 1025   /* an image begins */
 #define CALL_ID_JOURNAL 1026 /* perdure's own entries: attempt, note */
+/* Named functions. */
+#define CALL_ID_EXCHANGE 1100 /* curl_easy_perform: INTENT, callbacks, RESULT */
+#define CALL_ID_CALLBACK 1101 /* libcurl calls the program */
+#define CALL_ID_GETINFO 1102  /* curl_easy_getinfo while an exchange is under way */
+#define CALL_ID_PAUSE 1103    /* curl_easy_pause has returned */
+#define CALL_ID_CLEANUP 1104  /* curl_easy_cleanup, which writes a cookie jar */
 
 struct call_row {
   uint16_t id;

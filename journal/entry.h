@@ -161,6 +161,31 @@ struct journal_source {
   uint64_t device, inode;
 };
 
+/* The INTENT of an exchange: args[0]. */
+enum {
+  JOURNAL_EXCHANGE_SAFE = 1,  /* GET, HEAD, OPTIONS, TRACE: sending it again changes nothing */
+  JOURNAL_EXCHANGE_KEYED = 2, /* has an Idempotency-Key */
+};
+
+/* A callback of an exchange: args are this kind, two numbers that belong to it, what the callback before
+ * returned; the bytes that it is given are OUTPUT of argument 0. */
+enum journal_callback {
+  JOURNAL_CALLBACK_WRITE = 1,
+  JOURNAL_CALLBACK_HEADER = 2,
+  JOURNAL_CALLBACK_READ = 3, /* bytes asked for; what it gave, the program gives again in replay */
+  JOURNAL_CALLBACK_SEEK = 4, /* offset, origin */
+  JOURNAL_CALLBACK_PROGRESS = 5,
+  JOURNAL_CALLBACK_DEBUG = 6,
+  JOURNAL_CALLBACK_AGAIN = 7, /* none: the request is sent again, in a later attempt */
+};
+
+/* SEGMENT_INFO: one value; the next follows at the next multiple of 8. */
+struct journal_info {
+  uint32_t info;   /* CURLINFO_* */
+  uint32_t length; /* 8; that of a string with its NUL; 0: no string */
+  uint8_t data[];
+};
+
 static inline unsigned journal_arg_count(const struct journal_entry *entry)
 {
   return entry->arg_count & 0x0f;

@@ -13,7 +13,8 @@
  * In it, and nothing else:
  *   - COMPLETE and EXIT entries, INTENT entries with their RESULT, START, and the DATA before them;
  *   - an unfinished INTENT with JOURNAL_FLAG_UNFINISHED, only where its handler wants to see it
- *     (sleeps: the deadline; remote changes whose outcome is unknown: to stop there); other
+ *     (sleeps: the deadline; exchanges, which go on in the middle of an answer; remote changes whose
+ *     outcome is unknown: to stop there); other
  *     unfinished intents are left out, the call runs anew;
  *   - at the end the RESULTs, with JOURNAL_FLAG_RESOLVED, of unfinished intents that recovery found to
  *     have happened; their positions lie behind all others;

@@ -141,9 +141,11 @@ struct tail_header {
   struct tail_kept kept[TAIL_KEPT_MAX]; /* names that the program does not count */
   struct tail_report report;
   struct tail_referenced referenced[TAIL_REFERENCED_MAX]; /* open addressing by inode */
+  uint8_t run_identity[16]; /* of the run, in all its attempts: what Idempotency-Keys are made of */
+  uint32_t keyless;         /* 1: no Idempotency-Key is added */
 };
 
-enum { TAIL_NOTED_CHILD = 1, TAIL_NOTED_SHARED_MAPPING = 2, TAIL_NOTED_RDTSC = 4 };
+enum { TAIL_NOTED_CHILD = 1, TAIL_NOTED_SHARED_MAPPING = 2, TAIL_NOTED_RDTSC = 4, TAIL_NOTED_ANSWER = 8 };
 
 _Static_assert(sizeof(struct tail_header) <= TAIL_HEADER_SIZE, "the header fits its space");
 

@@ -6,6 +6,7 @@
 #include "shim/engine.h"
 
 #include "shim/number_lock.h"
+#include "shim/passing.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -97,6 +98,8 @@ const unsigned call_shape_count = CALL_ID_SYSTEM_MAX;
 
 const char *call_shape_name(unsigned id)
 {
+  if (id == CALL_ID_EXCHANGE)
+    return "curl_easy_perform";
   return id < CALL_ID_SYSTEM_MAX && call_names[id] ? call_names[id] : "rdtsc";
 }
 
@@ -133,6 +136,8 @@ int64_t engine_enter(struct engine_frame *frame)
     frame->raw = FRAME_PLAIN;
     return 0;
   }
+  if (engine_thread.passing)
+    return shape->class == CALL_CLASS_REFUSE ? -ENOSYS : passing_enter(frame);
   struct call call = {.shape = shape, .id = (uint16_t)number, .frame = frame};
   for (int i = 0; i < 6; i++)
     call.args[i] = frame->args[i];

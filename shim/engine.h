@@ -67,6 +67,8 @@ struct thread {
   uint32_t in_vfork;   /* this is a child on its parent's memory, until its exec */
   int32_t vfork_owner; /* tid of the parent */
   uint32_t number;     /* its tid as the program knows it; 0: has not asked */
+  uint32_t passing;    /* a hooked library works: its calls are not journaled (shim/passing.h) */
+  uint32_t exchanges;  /* how many have begun in this thread's image */
 };
 extern __thread struct thread engine_thread;
 
@@ -78,6 +80,7 @@ struct engine {
   bool unjournaled;               /* a forked child: its calls pass */
   bool tsc_trapped;
   int32_t pid_real;
+  uint64_t image_position;        /* of the image's START: the same in every attempt */
   uint64_t (*clock_original)(int clock, void *timespec); /* the vDSO's own, or NULL */
   uint64_t original[BOUNDARY_SLOT_COUNT];
   char directory[4096]; /* the working directory as the program knows it */
@@ -101,6 +104,8 @@ const struct journal_entry *replay_take(struct call *call, unsigned kind);
 unsigned replay_next(void);
 /* The next entry of this stream, which others may come before; NULL: there is none. */
 const struct journal_entry *replay_own_next(void);
+/* The next entry, of this stream, whatever it is; NULL as for replay_take(). */
+const struct journal_entry *replay_any(const struct call *call);
 /* Moves past `entry`; the next thread's turn. */
 void replay_advance(const struct journal_entry *entry);
 /* The entry after `entry` in its stream, or NULL at the feed's end. */

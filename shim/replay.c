@@ -186,17 +186,24 @@ unsigned replay_next(void)
   return entry ? entry->kind : 0;
 }
 
+const struct journal_entry *replay_any(const struct call *call)
+{
+  const struct journal_entry *entry = wait_for_turn();
+  input_file_close_before(entry ? call : NULL);
+  if (entry)
+    return entry;
+  if (engine.tail.header->mode == TAIL_MODE_VERIFY)
+    engine_diverged(call, NULL);
+  engine_go_live();
+  return NULL;
+}
+
 const struct journal_entry *replay_take(struct call *call, unsigned kind)
 {
   for (;;) {
-    const struct journal_entry *entry = wait_for_turn();
-    input_file_close_before(entry ? call : NULL);
-    if (!entry) {
-      if (engine.tail.header->mode == TAIL_MODE_VERIFY)
-        engine_diverged(call, NULL);
-      engine_go_live();
+    const struct journal_entry *entry = replay_any(call);
+    if (!entry)
       return NULL;
-    }
     if (entry->kind == JOURNAL_DATA && entry->call == call->id) {
       give_data(call, entry);
       replay_advance(entry);

@@ -266,7 +266,7 @@ static void record_start(struct call *call, uint8_t *random, const struct image_
     each_descriptor(describe_descriptor, &describing);
   else
     descriptors_learn();
-  draft_append(&draft);
+  engine.image_position = draft_append(&draft);
 }
 
 /* Input files stand where they stood; output files where the supervisor put them. */
@@ -309,6 +309,7 @@ static void replay_start(const struct journal_entry *entry, uint8_t *random, con
   if (segment && (segment->length != image->used || !raw_equal(segment->data, image->text, image->used)))
     engine.tail.header->image_changed = 1;
   place_descriptors(entry);
+  engine.image_position = entry->position;
   replay_advance(entry);
 }
 

@@ -167,12 +167,19 @@ static bool waits_for_its_stream(const struct open_intent *intent)
   return change_of(intent->entry->call)->kind == CHANGE_SLEEP || change_remote(intent->entry);
 }
 
+/* An exchange that had begun is always gone on with, under its old intent: the program may have had a part
+ * of the answer. */
+static bool is_gone_on_with(const struct open_intent *intent)
+{
+  return change_of(intent->entry->call)->kind == CHANGE_EXCHANGE;
+}
+
 /* Drops the stream's carried intents: all, or those that do not wait for their stream. */
 static int drop_carried(struct analysis *analysis, struct stream *stream, bool all)
 {
   for (struct open_intent *intent = stream->open, *below; intent; intent = below) {
     below = intent->below;
-    if (!intent->carried || (!all && waits_for_its_stream(intent)))
+    if (!intent->carried || is_gone_on_with(intent) || (!all && waits_for_its_stream(intent)))
       continue;
     int error = intent_drop(analysis, stream, intent);
     if (error)

@@ -47,6 +47,26 @@ static bool old_sound(const struct journal_segment *segment)
   return extent_sound(old.offset, segment->length - sizeof old);
 }
 
+/* Do the values fill the segment, each 8 bytes, a string, or nothing? */
+static bool infos_sound(const struct journal_segment *segment)
+{
+  size_t place = 0;
+  while (place < segment->length) {
+    struct journal_info info;
+    if (segment->length - place < sizeof info)
+      return false;
+    memcpy(&info, segment->data + place, sizeof info);
+    place += sizeof info;
+    size_t padded = journal_padded(info.length);
+    if (info.length > segment->length - place || padded > segment->length - place)
+      return false;
+    if (info.length != 0 && info.length != 8 && segment->data[place + info.length - 1] != 0)
+      return false;
+    place += padded;
+  }
+  return true;
+}
+
 static bool segment_sound(const struct journal_segment *segment)
 {
   switch (segment->type) {
@@ -72,6 +92,8 @@ static bool segment_sound(const struct journal_segment *segment)
     return segment->length == sizeof(struct journal_descriptor);
   case SEGMENT_SOURCE:
     return segment->length == sizeof(struct journal_source);
+  case SEGMENT_INFO:
+    return infos_sound(segment);
   case SEGMENT_EXTENTS:
     return false; /* the feed's alone */
   }

@@ -80,6 +80,7 @@ static const struct change changes[] = {
     {SYS_execveat, CHANGE_EXEC, 1, NONE, NONE},
 };
 static const struct change change_other = {0, CHANGE_OTHER, NONE, NONE, NONE};
+static const struct change change_exchange = {CALL_ID_EXCHANGE, CHANGE_EXCHANGE, NONE, NONE, NONE};
 
 #define CHANGE_COUNT (sizeof changes / sizeof *changes)
 
@@ -90,6 +91,8 @@ const struct change *change_of(unsigned call)
   if (!rows[SYS_open])
     for (size_t i = CHANGE_COUNT; i-- > 0;)
       rows[changes[i].call] = (uint8_t)(i + 1);
+  if (call == CALL_ID_EXCHANGE)
+    return &change_exchange;
   if (call > CALL_ID_SYSTEM_MAX || !rows[call])
     return &change_other;
   return &changes[rows[call] - 1];
@@ -125,6 +128,8 @@ bool change_remote(const struct journal_entry *intent)
   }
   /* A connection dies with its process: made again, it is the first that the new one makes. */
   if (intent->call == SYS_connect || intent->call == SYS_shutdown)
+    return false;
+  if (intent->call == CALL_ID_EXCHANGE && entry_arg(intent, 0) & JOURNAL_EXCHANGE_SAFE)
     return false;
   const struct call_row *row = call_table_find(intent->call);
   return row && row->class == CALL_CLASS_CHANGE_REMOTE;

@@ -19,6 +19,7 @@ enum change_kind {
   CHANGE_SYNC,
   CHANGE_SLEEP,
   CHANGE_EXEC,
+  CHANGE_EXCHANGE, /* a request and its answer: goes on where it was */
 };
 
 struct change {

@@ -46,7 +46,8 @@ static enum choice choose_open(const struct publishing *publishing,
 {
   if (intent->settled)
     return CHOICE_KEEP;
-  if (change_of(intent->entry->call)->kind == CHANGE_SLEEP)
+  unsigned kind = change_of(intent->entry->call)->kind;
+  if (kind == CHANGE_SLEEP || kind == CHANGE_EXCHANGE)
     return CHOICE_UNFINISHED;
   for (size_t i = 0; i < publishing->verdict_count; i++)
     if (publishing->verdicts[i].position == intent->entry->position)

@@ -31,6 +31,7 @@ struct run_attempt {
   unsigned sync;
   enum run_output output;
   bool idempotent;    /* a remote change of unknown outcome is made again */
+  bool keyless;       /* no Idempotency-Key is added to requests */
 };
 
 void run_say(const struct run_attempt *attempt, enum run_loudness loudness, const char *format, ...)

@@ -46,6 +46,8 @@ static int write_store(struct run_attempt *attempt, struct failure *failure)
   if (error == 0)
     error = store_meta_set_number(store, "idempotent", attempt->idempotent, failure);
   if (error == 0)
+    error = store_meta_set_number(store, "keyless", attempt->keyless, failure);
+  if (error == 0)
     error = run_outer_remember(store, &attempt->descriptors, attempt->tail.header, failure);
   if (error == 0)
     error = store_attempt_begin(store, attempt->number, attempt->first_seq, failure);
@@ -96,6 +98,7 @@ int run_prepare(struct run_attempt *attempt, int *ret_status, struct failure *fa
   attempt->sync = options->sync >= 0 ? (unsigned)options->sync : TAIL_SYNC_REMOTE;
   attempt->output = options->output >= 0 ? (enum run_output)options->output : RUN_OUTPUT_AUTO;
   attempt->idempotent = !options->not_idempotent;
+  attempt->keyless = options->keyless;
   attempt->descriptors = attempt->open_before;
   error = run_check_program(attempt, ret_status, failure);
   if (error < 0)

@@ -280,6 +280,10 @@ static int load_settings(struct run_attempt *attempt, struct failure *failure)
   int64_t idempotent = 1;
   error = store_meta_number(attempt->store, "idempotent", &idempotent, failure);
   attempt->idempotent = idempotent && !options->not_idempotent;
+  int64_t keyless = 0;
+  if (error == 0 || error == -ENOENT)
+    error = store_meta_number(attempt->store, "keyless", &keyless, failure);
+  attempt->keyless = keyless;
   return error == -ENOENT ? 0 : error;
 }
 

@@ -7,6 +7,7 @@
 #include "supervisor/run_attempt.h"
 
 #include "journal/call_table.h"
+#include "journal/hash.h"
 #include "supervisor/boot_id.h"
 
 #include <assert.h>
@@ -25,6 +26,20 @@ static uint64_t realtime_ns(void)
   return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+/* The run's own 16 bytes: a later run of the same name is another one. */
+static int identify(const struct run_attempt *attempt, uint8_t ret_identity[16], struct failure *failure)
+{
+  int64_t created_ns;
+  int error = store_meta_number(attempt->store, "created_ns", &created_ns, failure);
+
+  if (error < 0)
+    return error;
+  XXH128_hash_t hash = XXH3_128bits_withSeed(attempt->place.id, strlen(attempt->place.id),
+                                             (uint64_t)created_ns);
+  memcpy(ret_identity, &hash, sizeof hash);
+  return 0;
+}
+
 static void fill_header(const struct run_attempt *attempt, const struct run_beginning *beginning,
                         struct tail_header *header)
 {
@@ -35,6 +50,7 @@ static void fill_header(const struct run_attempt *attempt, const struct run_begi
   header->crash_at = attempt->options->crash_at;
   header->feed_size = beginning->feed_size;
   header->lock_fd = attempt->lock_number;
+  header->keyless = attempt->keyless;
   header->pid_seen = beginning->pid_seen;
   strcpy(header->run_directory, attempt->place.directory);
   strcpy(header->cache_directory, attempt->place.cache);
@@ -105,8 +121,10 @@ int run_tail_make(struct run_attempt *attempt, const struct run_beginning *begin
     return error;
   }
   fill_header(attempt, beginning, tail.header);
-  error = run_outer_decide(tail.header, &attempt->descriptors, attempt->output, beginning->summary,
-                           beginning->before, failure);
+  error = identify(attempt, tail.header->run_identity, failure);
+  if (error == 0)
+    error = run_outer_decide(tail.header, &attempt->descriptors, attempt->output, beginning->summary,
+                             beginning->before, failure);
   if (error == 0 && beginning->mode != TAIL_MODE_VERIFY)
     append_beginning(&tail, attempt, beginning);
   if (error == 0 && attempt->sync != TAIL_SYNC_NONE && fdatasync(tail.fd) < 0)

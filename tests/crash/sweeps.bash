@@ -33,7 +33,7 @@ set_up_inputs() {
 
 # assert_survives COMMAND...: the same at every kill point, and the same uncrashed as without perdure.
 assert_survives() {
-  local points=150
+  local points=${sweep_points-150}
   [ -z "${PERDURE_TEST_LONG-}" ] || points=all
   run --separate-stderr "$PERDURE" check --points "$points" --jobs 1 --from "$inputs" "${check_options[@]}" -- "$@"
   # The figures belong into the report of a long run.

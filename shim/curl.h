@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* libcurl, hooked at its functions: one curl_easy_perform() is one exchange, journaled as a whole.
+ *
+ * The hooks are ordinary functions, called on the program's stack; they use what the engine uses, and
+ * libcurl itself. While libcurl works, engine_thread.passing is set (shim/passing.h); while one of
+ * the program's callbacks runs, it is not, and what the callback does is journaled as ever. */
+#ifndef PERDURE_SHIM_CURL_H
+#define PERDURE_SHIM_CURL_H
+
+#include "shim/engine.h"
+
+/* What of libcurl and libc the hooks call. */
+struct curl_real {
+  void *(*easy_init)(void);
+  void *(*easy_duphandle)(void *);
+  void (*easy_reset)(void *);
+  void (*easy_cleanup)(void *);
+  int (*easy_setopt)(void *, int, ...);
+  int (*easy_getinfo)(void *, int, ...);
+  int (*easy_perform)(void *);
+  int (*easy_pause)(void *, int);
+  int (*share_cleanup)(void *);
+  void (*slist_free_all)(void *);
+  const struct curl_option *(*easy_option_by_id)(int); /* NULL before libcurl 7.73 */
+  size_t (*fwrite)(const void *, size_t, size_t, void *);
+  size_t (*fread)(void *, size_t, size_t, void *);
+  int (*fseeko)(void *, int64_t, int);
+  void *out, *in; /* stdout, stdin */
+};
+
+/* The real functions of the libcurl that is loaded, or NULL when none is. */
+const struct curl_real *curl_real(void);
+
+/* struct curl_easyoption and curl_easytype of curl/options.h. */
+struct curl_option {
+  const char *name;
+  int id;
+  int type;
+  unsigned flags;
+};
+enum { OPTION_LONG, OPTION_VALUES, OPTION_OFF_T, OPTION_OBJECT, OPTION_STRING, OPTION_SLIST };
+
+/* struct curl_slist. */
+struct curl_list {
+  char *data;
+  struct curl_list *next;
+};
+
+/* Options whose value is remembered. */
+enum {
+#define OPTION(NAME, number) CURL_##NAME = number,
+#include "shim/curl_options.def"
+#undef OPTION
+};
+enum curl_kept {
+#define OPTION(NAME, number) KEPT_##NAME,
+#include "shim/curl_options.def"
+#undef OPTION
+  KEPT_COUNT,
+};
+
+enum {
+  CURL_OK = 0,
+  CURL_FAILED_INIT = 2,
+  CURL_RECV_ERROR = 56,
+  CURL_READ_ABORT = 0x10000000,
+  CURL_READ_PAUSE = 0x10000001,
+  CURL_WRITE_PAUSE = 0x10000001,
+  CURL_SEEK_CANNOT = 2,
+  CURL_ERROR_SIZE = 256,
+};
+
+#define INFO_STRING 0x100000
+#define INFO_LONG 0x200000
+#define INFO_DOUBLE 0x300000
+#define INFO_OFF_T 0x600000
+#define INFO_TYPE_MASK 0xf00000
+#define INFO_NUMBER_MAX 80
+#define INFO_PRIVATE (INFO_STRING + 21)
+#define INFO_COOKIES (0x400000 + 28)
+
+#define CALLBACK_KIND_COUNT (JOURNAL_CALLBACK_AGAIN + 1)
+#define SEEN_COUNT 10 /* rows of shim/curl_seen.def */
+
+/* A handle of the program's. It lies at the beginning of a mapping of its own. */
+struct curl_handle {
+  void *easy;           /* NULL: free */
+  uint64_t kept[KEPT_COUNT];
+  uint64_t hash;        /* of all options that were set */
+  char method[32];      /* without CUSTOMREQUEST */
+  char custom[32];
+  char url[8192];
+  bool jar_is_output;   /* the cookie jar is stdout */
+
+  /* the exchange that is under way, or the last one */
+  bool busy;
+  bool sending;         /* libcurl is at it */
+  bool unfinished;      /* replay: it had no end */
+  uint64_t last_return; /* of the latest callback */
+  const struct journal_entry *result; /* in the feed; NULL: libcurl knows */
+  char key[64];                       /* "Idempotency-Key: ..." */
+  struct curl_list key_item;
+
+  /* what the program has been given and has given */
+  uint64_t count[CALLBACK_KIND_COUNT];
+  uint64_t body_length, body_hash;
+  uint64_t seek_return;
+  bool in_header;      /* with CURLOPT_HEADER: header lines come as body */
+  int64_t spool;       /* descriptor of what was read for an unfinished upload, or -1 */
+  /* sending again: how much of it has come by */
+  bool again, mismatch;
+  uint64_t again_count[CALLBACK_KIND_COUNT];
+  uint64_t again_length, again_hash;
+  bool again_in_header;
+  uint64_t spool_place, frame_left;
+
+  /* what getinfo gives during callbacks: as last journaled */
+  uint64_t seen_hash[SEEN_COUNT];
+  const struct journal_info *seen[SEEN_COUNT];
+};
+
+/* Behind the struct, in the mapping. */
+#define HANDLE_SIZE (4u << 20)
+#define HANDLE_INFO_OFFSET (256u << 10)
+#define HANDLE_INFO_SIZE (256u << 10)
+#define HANDLE_SCRATCH_OFFSET (1u << 20)
+#define HANDLE_SCRATCH_SIZE (HANDLE_SIZE - HANDLE_SCRATCH_OFFSET)
+
+static inline uint8_t *handle_info(struct curl_handle *handle)
+{
+  return (uint8_t *)handle + HANDLE_INFO_OFFSET;
+}
+
+static inline uint8_t *handle_scratch(struct curl_handle *handle)
+{
+  return (uint8_t *)handle + HANDLE_SCRATCH_OFFSET;
+}
+
+/* ---- curl_handle.c ---- */
+
+struct curl_handle *handle_find(const void *easy);
+/* NULL: there is no room; its exchanges are journaled as system calls then. */
+struct curl_handle *handle_make(void *easy);
+void handle_copy_options(struct curl_handle *to, const struct curl_handle *from);
+void handle_forget_options(struct curl_handle *handle);
+void handle_free(struct curl_handle *handle);
+/* The program sets an option. False: libcurl must not be told, an exchange is under way. */
+bool handle_set(struct curl_handle *handle, const struct curl_real *real, int option, uint64_t value);
+/* GET, POST, ... as it will be sent. */
+const char *handle_method(const struct curl_handle *handle);
+/* The body that POSTFIELDS gives, or NULL. */
+const void *handle_body(const struct curl_handle *handle, size_t *ret_length);
+
+/* ---- curl_exchange.c ---- */
+
+int exchange_perform(struct curl_handle *handle, const struct curl_real *real);
+int exchange_pause(struct curl_handle *handle, const struct curl_real *real, int action);
+
+/* ---- curl_callback.c ---- */
+
+/* Puts our callbacks in the place of the program's, and back. */
+void callbacks_install(struct curl_handle *handle, const struct curl_real *real);
+void callbacks_remove(struct curl_handle *handle, const struct curl_real *real);
+/* Replay: calls the program as `entry` says. */
+void callback_replay(struct curl_handle *handle, const struct journal_entry *entry);
+/* Makes the draft of a callback's entry; parts point to args and to the handle. */
+void callback_draft(struct draft *draft, struct call *call, struct curl_handle *handle, unsigned kind,
+                    uint64_t first, uint64_t second);
+
+/* ---- curl_spool.c: what an unfinished upload has read ---- */
+
+void spool_put(struct curl_handle *handle, const void *bytes, uint64_t result);
+/* The next read's result and bytes, at most `room`; false: there is no more. */
+bool spool_take(struct curl_handle *handle, void *bytes, size_t room, uint64_t *ret_result);
+void spool_close(struct curl_handle *handle);
+
+/* ---- curl_info.c ---- */
+
+int info_get(struct curl_handle *handle, const struct curl_real *real, int info, uint64_t *ret_value);
+/* Adds what has changed of the values that callbacks ask for. */
+void info_add_seen(struct draft *draft, struct curl_handle *handle);
+void info_take_seen(struct curl_handle *handle, const struct journal_entry *entry);
+/* Collects all values, and the cookies, after an exchange; returns the length. */
+size_t info_collect(struct curl_handle *handle, const struct curl_real *real);
+/* Puts recorded cookies back into the handle. */
+void info_restore_cookies(struct curl_handle *handle, const struct curl_real *real);
+
+/* ---- curl_key.c ---- */
+
+/* Makes handle->key and puts it in front of the program's headers; false: none is to be added. */
+bool key_make(struct curl_handle *handle, uint64_t number);
+
+#endif

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One curl_easy_perform().
+ *
+ *   INTENT      before anything is sent, on disk with all before it: the request
+ *   callbacks   each before it is made, with what the program does in it behind it
+ *   RESULT      libcurl's code, and all that curl_easy_getinfo can give
+ *
+ * Killed between INTENT and RESULT, nobody knows what the server has done. Recovery stops, or lets the
+ * exchange go on (supervisor/look.c): replay makes the callbacks that were, which puts the program
+ * where it was, in the middle of the answer; then the request is sent again, with the same
+ * Idempotency-Key, and what the program has had is held back. An answer that begins otherwise than the
+ * first one ends as a connection does that breaks: CURLE_RECV_ERROR. */
+#include "shim/curl.h"
+#include "shim/passing.h"
+
+#define BODY_SHOWN_MAX (256u << 10)
+#define HEADERS_SHOWN_MAX (64u << 10)
+
+static const struct call_shape exchange_shape = {.class = CALL_CLASS_CHANGE_REMOTE};
+static const struct call_shape pause_shape = {.class = CALL_CLASS_OBSERVE};
+
+static bool is_safe(const char *method)
+{
+  return raw_same_text(method, "GET") || raw_same_text(method, "HEAD") || raw_same_text(method, "OPTIONS") ||
+         raw_same_text(method, "TRACE");
+}
+
+static void sign(struct call *call, const struct curl_handle *handle)
+{
+  size_t length;
+  const void *body = handle_body(handle, &length);
+  uint64_t hash = hash_mix(CALL_ID_EXCHANGE, handle->hash);
+  for (const struct curl_list *item = (const struct curl_list *)handle->kept[KEPT_HTTPHEADER]; item;
+       item = item->next)
+    hash = hash_mix(hash, hash_bytes(item->data, raw_length(item->data)));
+  if (body)
+    hash = hash_mix(hash, hash_bytes(body, length));
+  call->signature = hash | 1;
+}
+
+static void begin(struct curl_handle *handle)
+{
+  handle->busy = true;
+  handle->sending = handle->unfinished = handle->again = handle->mismatch = false;
+  handle->in_header = handle->again_in_header = false;
+  handle->last_return = 0;
+  handle->result = NULL;
+  handle->body_length = handle->body_hash = handle->again_length = handle->again_hash = 0;
+  handle->spool_place = handle->frame_left = 0;
+  raw_fill(handle->count, 0, sizeof handle->count);
+  raw_fill(handle->again_count, 0, sizeof handle->again_count);
+  raw_fill(handle->seen_hash, 0, sizeof handle->seen_hash);
+  raw_fill(handle->seen, 0, sizeof handle->seen);
+}
+
+/* ---- live ---- */
+
+/* The program's header lines, in the handle's scratch memory. */
+static size_t list_headers(struct curl_handle *handle, const struct curl_list *item)
+{
+  uint8_t *to = handle_scratch(handle);
+  size_t used = 0;
+  for (; item; item = item->next) {
+    size_t length = raw_length(item->data);
+    if (used + length + 1 > HEADERS_SHOWN_MAX)
+      break;
+    raw_copy(to + used, item->data, length);
+    to[used + length] = '\n';
+    used += length + 1;
+  }
+  return used;
+}
+
+static void record_request(struct call *call, struct curl_handle *handle, bool keyed)
+{
+  const char *method = handle_method(handle);
+  size_t length = 0;
+  struct draft draft;
+  const void *body = handle_body(handle, &length);
+  call->args[0] = (is_safe(method) ? JOURNAL_EXCHANGE_SAFE : 0) | (keyed ? JOURNAL_EXCHANGE_KEYED : 0);
+  draft_begin(&draft, call, JOURNAL_INTENT, 0);
+  draft.tail.arg_count = 1;
+  draft_add(&draft, SEGMENT_REQUEST, 0, method, raw_length(method));
+  draft_add(&draft, SEGMENT_REQUEST, 1, handle->url, raw_length(handle->url));
+  draft_add(&draft, SEGMENT_REQUEST, 2, handle_scratch(handle),
+            list_headers(handle, keyed ? &handle->key_item : handle->key_item.next));
+  if (body)
+    draft_add(&draft, SEGMENT_REQUEST, 3, body, length < BODY_SHOWN_MAX ? length : BODY_SHOWN_MAX);
+  record_intent(&draft, call);
+}
+
+static void record_again(const struct curl_handle *handle_of)
+{
+  struct curl_handle *handle = (struct curl_handle *)handle_of;
+  struct call call = {.id = CALL_ID_CALLBACK, .shape = &exchange_shape};
+  struct draft draft;
+  callback_draft(&draft, &call, handle, JOURNAL_CALLBACK_AGAIN, 0, 0);
+  record_intent(&draft, &call);
+}
+
+static void record_end(const struct call *call, struct curl_handle *handle, size_t info_length, int code)
+{
+  struct draft draft;
+  crash_point();
+  draft_begin(&draft, call, JOURNAL_RESULT, code);
+  draft.tail.arg_count = 0;
+  draft_add(&draft, SEGMENT_INFO, 0, handle_info(handle), info_length);
+  const char *words = (const char *)handle->kept[KEPT_ERRORBUFFER];
+  if (words && code != CURL_OK)
+    draft_add(&draft, SEGMENT_OUTPUT, 0, words, raw_length(words) + 1);
+  draft_append(&draft);
+  crash_point();
+}
+
+static int send_request(struct call *call, struct curl_handle *handle, const struct curl_real *real, bool keyed)
+{
+  engine_thread.passing = 1;
+  callbacks_install(handle, real);
+  if (keyed)
+    real->easy_setopt(handle->easy, CURL_HTTPHEADER, &handle->key_item);
+  handle->sending = true;
+  int code = real->easy_perform(handle->easy);
+  handle->sending = false;
+  if (keyed)
+    real->easy_setopt(handle->easy, CURL_HTTPHEADER, handle->kept[KEPT_HTTPHEADER]);
+  callbacks_remove(handle, real);
+  if (handle->again && (handle->mismatch || (code == CURL_OK && handle->again_length < handle->body_length))) {
+    record_note(TAIL_NOTED_ANSWER, "the answer to a request that was sent again was another one: the program sees a "
+                                   "broken connection");
+    code = CURL_RECV_ERROR;
+  }
+  size_t info_length = info_collect(handle, real);
+  engine_thread.passing = 0;
+  record_end(call, handle, info_length, code);
+  spool_close(handle);
+  handle->busy = false;
+  return code;
+}
+
+/* ---- replay ---- */
+
+/* Makes the recorded callbacks up to the entry of `until`, which is not passed; NULL: live now. */
+static const struct journal_entry *replay_callbacks(const struct call *call, struct curl_handle *handle)
+{
+  for (;;) {
+    const struct journal_entry *entry = engine_live() ? NULL : replay_any(call);
+    if (!entry)
+      return NULL;
+    if (entry->call == call->id && entry->kind != JOURNAL_INTENT)
+      return entry;
+    if (entry->call != CALL_ID_CALLBACK || entry->kind != JOURNAL_COMPLETE || journal_arg_count(entry) != 4 ||
+        entry->args[3] != handle->last_return)
+      engine_diverged(call, entry);
+    replay_advance(entry);
+    callback_replay(handle, entry);
+  }
+}
+
+static int end_replay(struct curl_handle *handle, const struct curl_real *real, const struct journal_entry *entry)
+{
+  char *words = (char *)handle->kept[KEPT_ERRORBUFFER];
+  const struct journal_segment *segment = journal_find_segment(entry, SEGMENT_OUTPUT, 0);
+  if (words)
+    words[0] = 0;
+  if (words && segment && segment->length <= CURL_ERROR_SIZE)
+    raw_copy(words, segment->data, segment->length);
+  handle->result = entry;
+  info_restore_cookies(handle, real);
+  handle->busy = false;
+  replay_advance(entry);
+  return (int)entry->result;
+}
+
+int exchange_perform(struct curl_handle *handle, const struct curl_real *real)
+{
+  struct call call = {.id = CALL_ID_EXCHANGE, .shape = &exchange_shape};
+  begin(handle);
+  sign(&call, handle);
+  handle->key_item.next = (struct curl_list *)handle->kept[KEPT_HTTPHEADER];
+  bool keyed = key_make(handle, ++engine_thread.exchanges);
+  const struct journal_entry *intent = engine_live() ? NULL : replay_take(&call, JOURNAL_INTENT);
+  if (!intent) {
+    record_request(&call, handle, keyed);
+    return send_request(&call, handle, real, keyed);
+  }
+  handle->unfinished = intent->arg_count & JOURNAL_FLAG_UNFINISHED;
+  keyed = keyed && intent->args[0] & JOURNAL_EXCHANGE_KEYED;
+  replay_advance(intent);
+  const struct journal_entry *entry = replay_callbacks(&call, handle);
+  if (entry)
+    return end_replay(handle, real, entry);
+  if (!handle->unfinished)
+    engine_failed(TAIL_REPORT_FAILED, "the feed ends between a request and its outcome: ", handle->url, 0);
+  handle->again = true;
+  record_again(handle);
+  return send_request(&call, handle, real, keyed);
+}
+
+/* Unpausing may bring callbacks before it returns. */
+int exchange_pause(struct curl_handle *handle, const struct curl_real *real, int action)
+{
+  struct call call = {.id = CALL_ID_PAUSE, .shape = &pause_shape, .signature = CALL_ID_PAUSE};
+  const struct journal_entry *entry = engine_live() ? NULL : replay_callbacks(&call, handle);
+  if (entry) {
+    replay_advance(entry);
+    return (int)entry->result;
+  }
+  int code = CURL_OK;
+  if (handle->sending) {
+    engine_thread.passing = 1;
+    code = real->easy_pause(handle->easy, action);
+    engine_thread.passing = 0;
+  }
+  record_complete(&call, code);
+  return code;
+}
