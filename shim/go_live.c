@@ -10,6 +10,7 @@
 #include "shim/locks.h"
 #include "shim/mappings.h"
 #include "shim/paths.h"
+#include "shim/watches.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -235,5 +236,6 @@ void engine_go_live(void)
   keep_hide_known_links();
   descriptor_forget_all();
   descriptors_learn();
+  watches_go_live();
   atomic_store_explicit(&header->live, 1, memory_order_release);
 }

@@ -340,23 +340,3 @@ int64_t handle_chdir(struct call *call)
   draft_append(&draft);
   return result;
 }
-
-/* ---- watches ---- */
-
-/* Watch numbers count up; a path that is gone by now gets another's watch in its place. */
-int64_t handle_watch(struct call *call)
-{
-  call_sign(call);
-  if (!engine_live()) {
-    const struct journal_entry *entry = replay_take(call, JOURNAL_COMPLETE);
-    if (entry) {
-      int64_t result = entry->result;
-      if (!raw_is_error(result) && call_run(call) < 0 && call->id == SYS_inotify_add_watch)
-        raw_syscall3(SYS_inotify_add_watch, call->args[0],
-                     (uint64_t)engine.tail.header->run_directory, call->args[2]);
-      replay_advance(entry);
-      return result;
-    }
-  }
-  return observe(call);
-}

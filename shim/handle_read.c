@@ -10,6 +10,7 @@
 #include "shim/keep.h"
 #include "shim/mappings.h"
 #include "shim/paths.h"
+#include "shim/watches.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -125,6 +126,8 @@ static int64_t read_live(struct call *call, const struct reading *reading)
     keep_mark_referenced(descriptor);
   crash_point();
   int64_t result = call_run(call);
+  if (result > 0 && descriptor->kind == DESCRIPTOR_INOTIFY && call->id == SYS_read)
+    watches_translate((uint8_t *)call->args[1], result);
   crash_point();
   if (result > 0 && referenced(descriptor, reading, result) && !must_be_recorded(descriptor)) {
     record_reference(call, reading, descriptor, result);

@@ -284,6 +284,16 @@ static inline uint64_t build_reference(struct built_journal *journal, uint32_t s
   return build_end(journal);
 }
 
+/* A KEEP that says: `before`, which had no name, goes on as `now`. */
+static inline void build_reborn(struct built_journal *journal, uint32_t stream,
+                                struct journal_file before, struct journal_file now)
+{
+  build(journal, stream, 1026, JOURNAL_KEEP, 0);
+  build_segment(journal, SEGMENT_FILE, 0, &before, sizeof before);
+  build_segment(journal, SEGMENT_FILE, 1, &now, sizeof now);
+  build_end(journal);
+}
+
 /* A KEEP of `length` old bytes, each of them `fill`. */
 static inline uint64_t build_old(struct built_journal *journal, uint32_t stream,
                                  struct journal_file file, uint64_t offset, char fill,

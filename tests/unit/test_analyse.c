@@ -5,6 +5,8 @@
 #include "tests/unit/entries.h"
 
 #include <errno.h>
+#include <linux/sched.h>
+#include <signal.h>
 
 static struct built_journal journal;
 static struct analysis *analysis;
@@ -108,8 +110,34 @@ static void test_many_streams(void)
   done();
 }
 
+static void test_named_streams(void)
+{
+  build(&journal, 0, SYS_clone, JOURNAL_COMPLETE, 5);
+  build_args(&journal, 5, (const uint64_t[]){CLONE_THREAD | CLONE_VM, 0, 0, 0, 0});
+  build_end(&journal);
+  analyse();
+  tap_ok(summary_of().stream_next == 6, "a thread that has made no entry yet has its stream all the same");
+  done();
+
+  build(&journal, 0, SYS_clone, JOURNAL_COMPLETE, 4000);
+  build_args(&journal, 5, (const uint64_t[]){SIGCHLD, 0, 0, 0, 0});
+  build_end(&journal);
+  analyse();
+  tap_ok(summary_of().stream_next == 1, "a child's pid names no stream");
+  done();
+}
+
 static void test_attempts(void)
 {
+  uint64_t kept = build_path_intent(&journal, 0, SYS_mkdir, "/d", NULL);
+  build_attempt(&journal, 2);
+  build_kept(&journal, 0, a_file(1), "kept");
+  analyse();
+  tap_ok(unfinished() == 1 && analysis_open_intent(analysis, kept),
+         "what is kept on the way does not say that the new attempt has gone on");
+  done();
+
+
   uint64_t position = build_path_intent(&journal, 0, SYS_mkdir, "/d", NULL);
   build_attempt(&journal, 2);
   analyse();
@@ -348,6 +376,7 @@ int main(void)
 {
   test_intents();
   test_many_streams();
+  test_named_streams();
   test_attempts();
   test_contradictions();
   test_summary();

@@ -216,6 +216,14 @@ static void test_identities(void)
   done();
 
   build_open(&journal, 0, 3, "/x", one);
+  build_open(&journal, 0, 4, "/y", a_file(2));
+  build_reborn(&journal, 0, one, a_file(2));
+  struct failure failure;
+  tap_ok(built_try_analyse(&journal, &analysis, &failure) == -EBADMSG,
+         "a file cannot go on as another that is known already");
+  done();
+
+  build_open(&journal, 0, 3, "/x", one);
   build_write_intent(&journal, 0, one, 0, "abc", 3, false);
   build_result(&journal, 0, SYS_write, 3);
   build_open(&journal, 0, 3, "/y", a_file(2));

@@ -420,6 +420,30 @@ static void test_files(void)
   publish(VERDICT_REPEAT, 0);
   tap_ok(path_is(file_row(one), "/a"), "one that is repeated has not");
   done();
+
+  build_open(&journal, 0, 3, "/x", two);
+  build_path_intent(&journal, 0, SYS_unlink, "/x", &two);
+  build_result(&journal, 0, SYS_unlink, 0);
+  build_attempt(&journal, 2);
+  build_reborn(&journal, 0, two, one);
+  publish(VERDICT_REPEAT, 0);
+  rows = (const struct feed_file *)(feed + header()->files_offset);
+  const uint32_t reborn = FEED_FILE_GHOST | FEED_FILE_REBORN;
+  tap_ok(header()->file_count == 2 && (file_row(one)->flags & reborn) == reborn &&
+             (file_row(two)->flags & reborn) == reborn && &rows[file_row(one)->primary] == file_row(two) &&
+             &rows[file_row(two)->primary] == file_row(two),
+         "a ghost that was built again has two identities, and both name the first");
+  build_attempt(&journal, 3);
+  build_reborn(&journal, 0, two, three);
+  build_two_paths_intent(&journal, 0, SYS_linkat, "/proc/self/fd/3", &three, "/named", NULL, 0);
+  build_result(&journal, 0, SYS_linkat, 0);
+  analysis_free(analysis);
+  free(feed);
+  publish(VERDICT_REPEAT, 0);
+  tap_ok(path_is(file_row(one), "/named") && path_is(file_row(two), "/named") &&
+             path_is(file_row(three), "/named") && !(file_row(two)->flags & FEED_FILE_GHOST),
+         "a name that the latest gets is the name of all");
+  done();
 }
 
 static void test_large(void)
