@@ -132,9 +132,21 @@ uint64_t tail_append(const struct tail *tail, const struct tail_draft *draft)
   return position;
 }
 
+/* Returns when all that has left the ring is on disk, and all that will leave it is before it does. */
+static void wait_for_durable(struct tail_header *header)
+{
+  uint32_t seen = TAIL_DURABLE_NOT_YET;
+  if (atomic_compare_exchange_strong(&header->durable, &seen, TAIL_DURABLE_WANTED))
+    wake_drain(header);
+  while (atomic_load(&header->durable) != TAIL_DURABLE)
+    raw_call(SYS_futex, (long)&header->durable, FUTEX_WAIT, TAIL_DURABLE_WANTED, 0, 0, 0);
+}
+
 int tail_sync_to(const struct tail *tail, uint64_t start, uint64_t end)
 {
   struct tail_header *header = tail->header;
+  if (atomic_load_explicit(&header->durable, memory_order_acquire) != TAIL_DURABLE)
+    wait_for_durable(header);
   uint64_t from = atomic_load(&header->synced), drained = atomic_load(&header->drained);
   if (from < drained)
     from = drained;

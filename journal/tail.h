@@ -14,7 +14,7 @@
  * Reading (the drain): from `drained` on, an entry that is valid for its position (entry.h) is taken;
  * what is not valid below `head` is either still being written (its process lives: wait) or a gap
  * (nobody of the attempt lives: try the next multiple of 8). `drained` moves only after the store's
- * own commit holds the bytes.
+ * own commit holds the bytes; once `durable` is TAIL_DURABLE, after that commit is on disk.
  *
  * A reader accepts a tail if and only if magic, version and header_size are those below, ring_size is
  * a power of two between 64 KiB and 1 GiB, the file is as long as both say, and
@@ -143,6 +143,15 @@ struct tail_header {
   struct tail_referenced referenced[TAIL_REFERENCED_MAX]; /* open addressing by inode */
   uint8_t run_identity[16]; /* of the run, in all its attempts: what Idempotency-Keys are made of */
   uint32_t keyless;         /* 1: no Idempotency-Key is added */
+  _Atomic uint32_t durable; /* enum tail_durable; changes are waited for */
+};
+
+/* Until something must be on disk, nothing is put there: what leaves the ring for the store lies in the page
+ * cache, which the death of every process survives. The first that needs more asks, and waits. */
+enum tail_durable {
+  TAIL_DURABLE_NOT_YET = 0,
+  TAIL_DURABLE_WANTED = 1, /* a thread waits for the drain */
+  TAIL_DURABLE = 2, /* the store is on disk, and from here on before `drained` moves */
 };
 
 enum { TAIL_NOTED_CHILD = 1, TAIL_NOTED_SHARED_MAPPING = 2, TAIL_NOTED_RDTSC = 4, TAIL_NOTED_ANSWER = 8 };
@@ -185,7 +194,8 @@ struct tail_draft {
 uint64_t tail_append(const struct tail *tail, const struct tail_draft *draft);
 
 /* Makes the entry at [start, end), which the caller has appended, and all published before it durable
- * (msync of the ring's part). 0, or -errno: not durable. */
+ * (msync of the ring's part). The first time in an attempt it waits for the drain, which puts the files'
+ * names and the store on disk. 0, or -errno: not durable. */
 int tail_sync_to(const struct tail *tail, uint64_t start, uint64_t end);
 
 #endif

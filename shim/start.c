@@ -117,6 +117,8 @@ static void map_tail(const char *path)
   map_at(fd, ring, header->ring_size, TAIL_HEADER_SIZE, PROT_READ | PROT_WRITE);
   map_at(fd, ring + header->ring_size, header->ring_size, TAIL_HEADER_SIZE, PROT_READ | PROT_WRITE);
   raw_syscall1(SYS_close, (uint64_t)fd);
+  /* Else the first touch of each page reads the zeros of many around it. */
+  raw_syscall3(SYS_madvise, TAIL_ADDRESS, TAIL_HEADER_SIZE + 2 * header->ring_size, MADV_RANDOM);
   engine.tail.header = header;
   engine.tail.ring = (uint8_t *)ring;
 }

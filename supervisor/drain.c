@@ -7,6 +7,7 @@
  *
  * A crash at any line is harmless: before a commit the entries are still in the tail; between the
  * commit and the store to `drained` they are in both, and the next pass begins where the store ends.
+ * Commits are put on disk only once somebody in the program needs that (enum tail_durable).
  *
  * After the machine itself died (another boot id), pages of the tail that were not synced may be lost in any
  * order, the header's among them. Then entries are taken also past `head`, and what is not valid is a
@@ -69,6 +70,13 @@ static int open_transaction(struct pass *pass)
   return error;
 }
 
+/* Entries may leave the tail only for where they are as safe. */
+static int sync_if_durable(struct pass *pass)
+{
+  bool durable = atomic_load(&pass->file->header->durable) == TAIL_DURABLE;
+  return durable ? store_sync(pass->store, pass->failure) : 0;
+}
+
 static int commit(struct pass *pass)
 {
   int error = 0;
@@ -81,6 +89,8 @@ static int commit(struct pass *pass)
     return error;
   pass->open = false; /* a failed commit has rolled back */
   error = store_commit(pass->store, pass->failure);
+  if (error == 0)
+    error = sync_if_durable(pass);
   if (error != 0)
     return error;
   pass->end = pass->position;
@@ -225,6 +235,12 @@ static int find_start(struct pass *pass)
   if (error != 0)
     return error;
   uint64_t drained = atomic_load(&header->drained);
+  if (position < drained && pass->rebooted && atomic_load(&header->synced) <= position) {
+    /* What the store lost with the machine, nobody was promised: the journal ends where the store does. */
+    pass->stopped = true;
+    pass->position = pass->end = position;
+    return 0;
+  }
   if (position < drained)
     return failure_set(pass->failure, -EBADMSG,
                        "the journal has a hole: the store ends at position %llu, and the tail has "
@@ -235,8 +251,12 @@ static int find_start(struct pass *pass)
                        "the store reaches to position %llu, the tail only to %llu: they are not of "
                        "the same run",
                        (unsigned long long)position, (unsigned long long)pass->head);
-  if (position > drained)
+  if (position > drained) {
+    error = sync_if_durable(pass);
+    if (error != 0)
+      return error;
     publish(header, position);
+  }
   pass->position = pass->end = position;
   return 0;
 }

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -17,6 +18,8 @@
 #define LOOK_INTERVAL_NS 100000000L
 /* While writers wait for room, what holds up the drain is an entry that is being written just now. */
 #define LOOK_INTERVAL_FULL_NS 1000000L
+#define PAGES_STEP (1u << 20)
+#define PAGES_AHEAD (8u << 20)
 
 struct drain {
   pthread_t thread;
@@ -24,6 +27,7 @@ struct drain {
   struct store *store;
   void (*report)(const struct failure *failure, void *context);
   void *context;
+  uint64_t pages_made; /* bytes of the ring, from the tail's base on */
   _Atomic uint32_t stop;
 };
 
@@ -46,6 +50,45 @@ static void report_change(struct drain *drain, int error, const struct failure *
   *last = error;
 }
 
+/* New pages of the ring are made here, beside the program, which finds them ready. Only in the ring's first
+ * round, and only ahead of a program that has shown that it writes much. */
+static void make_pages_ahead(struct drain *drain)
+{
+  const struct tail_header *header = drain->file->header;
+  uint64_t written = atomic_load(&header->head) - header->base;
+  uint64_t from = drain->pages_made > written ? drain->pages_made : written & ~(uint64_t)(PAGES_STEP - 1);
+  uint64_t to = written + PAGES_AHEAD < header->ring_size ? written + PAGES_AHEAD : header->ring_size;
+  for (; written >= PAGES_STEP && from + PAGES_STEP <= to; from += PAGES_STEP) {
+    uint64_t offset = (header->base + from) & (header->ring_size - 1);
+    offset &= ~(uint64_t)(PAGES_STEP - 1);
+    void *pages = mmap(NULL, PAGES_STEP, PROT_READ | PROT_WRITE, MAP_SHARED, drain->file->fd,
+                       (off_t)(TAIL_HEADER_SIZE + offset));
+    if (pages == MAP_FAILED)
+      return;
+    madvise(pages, PAGES_STEP, MADV_RANDOM);
+    madvise(pages, PAGES_STEP, MADV_POPULATE_WRITE);
+    munmap(pages, PAGES_STEP);
+    drain->pages_made = from + PAGES_STEP;
+  }
+}
+
+/* The first time that a thread of the program needs something on disk: the names of the run's files, and what the
+ * store has by now. What it gets from here on, drain_once() puts there. */
+static int make_durable(struct drain *drain, struct failure *failure)
+{
+  struct tail_header *header = drain->file->header;
+  if (atomic_load(&header->durable) != TAIL_DURABLE_WANTED)
+    return 0;
+  int error = store_sync(drain->store, failure);
+  if (error == 0)
+    error = store_sync_names(drain->store, failure);
+  if (error != 0)
+    return error;
+  atomic_store(&header->durable, TAIL_DURABLE);
+  wake_waiters(&header->durable);
+  return 0;
+}
+
 static void *run(void *argument)
 {
   struct drain *drain = argument;
@@ -54,7 +97,10 @@ static void *run(void *argument)
   while (!atomic_load(&drain->stop)) {
     uint32_t seen = atomic_load(&header->drain_futex);
     struct failure failure;
-    int error = drain_once(drain->file, drain->store, false, NULL, &failure);
+    int error = make_durable(drain, &failure);
+    if (error == 0)
+      error = drain_once(drain->file, drain->store, false, NULL, &failure);
+    make_pages_ahead(drain);
     report_change(drain, error, &failure, &last_error);
     if (error != 0) /* however often the program asks */
       wait_for_change(&drain->stop, 0, LOOK_INTERVAL_NS);

@@ -57,8 +57,10 @@ static int write_end(struct run_attempt *attempt, enum run_state state, const ch
   if (error == 0 && attempt->tail.header != NULL)
     error = store_meta_set_number(store, "crash_points",
                                   (int64_t)atomic_load(&attempt->tail.header->crash_points), failure);
-  if (error == 0)
-    return store_commit(store, failure);
+  if (error == 0) {
+    error = store_commit(store, failure);
+    return error == 0 ? store_sync(store, failure) : error;
+  }
   store_rollback(store);
   return error;
 }

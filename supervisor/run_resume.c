@@ -71,7 +71,8 @@ static int drain_old_tail(struct run_attempt *attempt, enum run_state state,
   before->live = tail.header->mode == TAIL_MODE_LIVE || atomic_load(&tail.header->live) != 0;
   error = drain_once(&tail, attempt->store, true, NULL, failure);
   tail_file_close(&tail);
-  return error;
+  /* A new tail will take its place. */
+  return error == 0 ? store_sync(attempt->store, failure) : error;
 }
 
 static void say_resuming(const struct run_attempt *attempt, const struct analysis_summary *summary)
@@ -273,6 +274,11 @@ static int load_settings(struct run_attempt *attempt, struct failure *failure)
   if (error < 0)
     return error;
   attempt->sync = options->sync >= 0 ? (unsigned)options->sync : (unsigned)sync;
+  error = store_set_sync(attempt->store, attempt->sync, failure);
+  if (error < 0) {
+    free(output);
+    return error;
+  }
   attempt->output = options->output >= 0             ? (enum run_output)options->output
                     : run_output_named(output) >= 0 ? (enum run_output)run_output_named(output)
                                                      : RUN_OUTPUT_AUTO;

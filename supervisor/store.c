@@ -82,9 +82,9 @@ static int open_database(struct store *store, struct failure *failure)
     return store_failed(store, code, "open", failure);
   sqlite3_extended_result_codes(store->database, 1);
   sqlite3_busy_timeout(store->database, STORE_BUSY_TIMEOUT_MS);
-  /* A reader that closes last must not checkpoint: it changes nothing. */
-  if (store->read_only)
-    sqlite3_db_config(store->database, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+  /* A reader that closes last must change nothing, and a run that ends has no time for it: what is in the WAL
+   * is as good there. */
+  sqlite3_db_config(store->database, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
   int error = check_version(store, failure);
   if (error != 0)
     return error;
@@ -99,14 +99,17 @@ static int open_database(struct store *store, struct failure *failure)
   if (store->read_only)
     return 0;
   /* Memory: dirty pages beyond the cache go to the WAL early. The WAL is moved into the database
-   * after every 8 MiB and starts again at its beginning. */
-  return store_execute(store,
-                       store->sync == TAIL_SYNC_NONE ? "PRAGMA synchronous = OFF;"
-                                                       "PRAGMA cache_size = -4096;"
-                                                       "PRAGMA wal_autocheckpoint = 256;"
-                                                     : "PRAGMA synchronous = FULL;"
-                                                       "PRAGMA cache_size = -4096;"
-                                                       "PRAGMA wal_autocheckpoint = 256;",
+   * after every 64 MiB and starts again at its beginning. */
+  error = store_execute(store, "PRAGMA cache_size = -4096; PRAGMA wal_autocheckpoint = 2048;", "open", failure);
+  return error != 0 ? error : store_set_sync(store, store->sync, failure);
+}
+
+/* NORMAL: SQLite syncs around moving the WAL into the database, so that neither is ever torn; that a commit is on
+ * disk, store_sync() sees to. */
+int store_set_sync(struct store *store, unsigned sync, struct failure *failure)
+{
+  store->sync = sync;
+  return store_execute(store, sync == TAIL_SYNC_NONE ? "PRAGMA synchronous = OFF" : "PRAGMA synchronous = NORMAL",
                        "open", failure);
 }
 
@@ -152,11 +155,6 @@ sqlite3 *store_database(struct store *store)
   return store->database;
 }
 
-bool store_is_durable(const struct store *store)
-{
-  return store->sync != TAIL_SYNC_NONE;
-}
-
 int store_begin(struct store *store, struct failure *failure)
 {
   sqlite3_mutex_enter(sqlite3_db_mutex(store->database));
@@ -191,4 +189,27 @@ void store_rollback(struct store *store)
     sqlite3_exec(store->database, "ROLLBACK", NULL, NULL, NULL);
   store->in_transaction = false;
   sqlite3_mutex_leave(sqlite3_db_mutex(store->database));
+}
+
+int store_sync(struct store *store, struct failure *failure)
+{
+  if (store->sync == TAIL_SYNC_NONE)
+    return 0;
+  sqlite3_mutex *mutex = sqlite3_db_mutex(store->database);
+  sqlite3_file *log = NULL;
+  sqlite3_mutex_enter(mutex);
+  int code = sqlite3_file_control(store->database, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+  /* No methods: nothing has been written since it was opened. */
+  if (code == SQLITE_OK && log != NULL && log->pMethods != NULL)
+    code = log->pMethods->xSync(log, SQLITE_SYNC_NORMAL | SQLITE_SYNC_DATAONLY);
+  int error = code == SQLITE_OK ? 0 : store_failed(store, code, "sync", failure);
+  sqlite3_mutex_leave(mutex);
+  return error;
+}
+
+int store_sync_names(struct store *store, struct failure *failure)
+{
+  int error = store->sync == TAIL_SYNC_NONE ? 0 : store_sync_directory(store->path);
+  return error == 0 ? 0 : failure_set(failure, error, "cannot put the directory of %s on disk: %s; look at that disk",
+                                      store->path, strerror(-error));
 }

@@ -12,8 +12,9 @@
  *   note(seq, time_ns, text)
  * Virtual table `entries`: every entry as a row (supervisor/entries_table.h).
  *
- * Journal mode WAL; synchronous FULL unless the run's sync is none. A crash at any line leaves the
- * last commit; what was not committed is still in the tail.
+ * Journal mode WAL; synchronous NORMAL unless the run's sync is none: a commit survives the death of every
+ * process, and that of the machine after store_sync(). A crash at any line leaves the last commit; what
+ * was not committed is still in the tail.
  */
 #ifndef PERDURE_SUPERVISOR_STORE_H
 #define PERDURE_SUPERVISOR_STORE_H
@@ -43,15 +44,19 @@ int store_open(const char *path, bool read_only, struct store **ret_store, struc
 /* NULL is fine. */
 void store_close(struct store *store);
 sqlite3 *store_database(struct store *store);
-/* Is a commit on disk when store_commit returns? (The store's sync is not none.) */
-bool store_is_durable(const struct store *store);
 
 /* A transaction belongs to the thread that began it; statements of other threads wait for its end. It does
- * not nest. Writes outside of one are a transaction, and a disk sync, each. A commit that fails has
- * rolled back. */
+ * not nest. Writes outside of one are a transaction each. A commit that fails has rolled back. */
 int store_begin(struct store *store, struct failure *failure);
 int store_commit(struct store *store, struct failure *failure);
 void store_rollback(struct store *store);
+/* All that was committed is on disk when it returns 0, unless the store's sync is none: then it does nothing. On
+ * failure commits stay as they are, and may or may not be on disk. */
+int store_sync(struct store *store, struct failure *failure);
+/* The names in the store's directory are on disk when it returns 0. */
+int store_sync_names(struct store *store, struct failure *failure);
+/* Another sync than the store was made with (enum tail_sync), for this connection. */
+int store_set_sync(struct store *store, unsigned sync, struct failure *failure);
 
 /* Appends `entry_count` packed entries, `length` bytes, from first_position up to end_position (which
  * may lie further than the bytes where there were gaps). Inside a transaction. */

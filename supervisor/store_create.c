@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Makes an empty store, fast: it is part of every run's start.
  *
- * The database is built in memory and written as one file, so that it costs one write and two syncs
+ * The database is built in memory and written as one file, so that it costs one write and one sync
  * instead of SQLite's journals. It is marked as WAL from birth: bytes 18 and 19 of a database file
  * say which journal it uses (SQLite's file format, section 1.3.3), and a database in memory cannot
  * say so itself.
@@ -112,8 +112,6 @@ static int create_file(const char *path, const unsigned char *image, size_t size
     error = -errno;
   if (error != 0)
     unlink(temporary);
-  else if (durable)
-    error = store_sync_directory(path);
   return error;
 }
 

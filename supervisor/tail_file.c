@@ -32,6 +32,7 @@ static int map_header(int fd, struct tail_header **ret_header)
     return -errno;
   /* Else the first touch of a preallocated file reads megabytes of zeros ahead: milliseconds. */
   madvise(header, TAIL_HEADER_SIZE, MADV_RANDOM);
+  posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
   *ret_header = header;
   return 0;
 }
@@ -72,8 +73,6 @@ int tail_file_create(const char *path, uint64_t ring_size, uint64_t base, struct
   int error = prepare_file(fd, ring_size, base, &header);
   if (error == 0 && (fchmod(fd, 0600) != 0 || rename(temporary, path) != 0))
     error = -errno;
-  if (error == 0)
-    error = store_sync_directory(path);
   if (error != 0) {
     if (header != NULL)
       munmap(header, TAIL_HEADER_SIZE);
@@ -164,28 +163,30 @@ void tail_file_close(struct tail_file *file)
   *file = (struct tail_file){.fd = -1};
 }
 
+/* One after another, as in the program: tail_sync_to() syncs them as one range. */
 int tail_file_map(const struct tail_file *file, struct tail *ret_tail)
 {
   uint64_t size = file->header->ring_size;
-  uint8_t *ring = mmap(NULL, 2 * size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (ring == MAP_FAILED)
+  uint8_t *place = mmap(NULL, TAIL_HEADER_SIZE + 2 * size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                        -1, 0);
+  if (place == MAP_FAILED)
     return -errno;
-  for (int half = 0; half < 2; half++) {
-    if (mmap(ring + half * size, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file->fd,
-             TAIL_HEADER_SIZE) == MAP_FAILED) {
-      int error = -errno;
-      munmap(ring, 2 * size);
-      return error;
-    }
+  uint8_t *ring = place + TAIL_HEADER_SIZE;
+  if (mmap(place, TAIL_HEADER_SIZE + size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file->fd, 0) == MAP_FAILED ||
+      mmap(ring + size, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file->fd, TAIL_HEADER_SIZE) ==
+        MAP_FAILED) {
+    int error = -errno;
+    munmap(place, TAIL_HEADER_SIZE + 2 * size);
+    return error;
   }
-  madvise(ring, 2 * size, MADV_RANDOM); /* as for the header */
-  *ret_tail = (struct tail){.header = file->header, .ring = ring};
+  madvise(place, TAIL_HEADER_SIZE + 2 * size, MADV_RANDOM); /* as for the header */
+  *ret_tail = (struct tail){.header = (struct tail_header *)place, .ring = ring};
   return 0;
 }
 
 void tail_file_unmap(struct tail *tail)
 {
-  munmap(tail->ring, 2 * tail->header->ring_size);
+  munmap(tail->header, TAIL_HEADER_SIZE + 2 * tail->header->ring_size);
   *tail = (struct tail){0};
 }
 

@@ -175,7 +175,7 @@ print(all(re.fullmatch("sh-[0-9a-f]{8}", run["id"]) for run in runs), {run["stat
   assert_clear_line
 }
 
-@test "what perdure has kept of a finished run is its store alone" {
+@test "what perdure has kept of a finished run is its store, with its log, alone" {
   run_durable --id job -- true
-  assert_equal "$(ls "$PERDURE_DIR/runs/job" | sort | xargs)" "lock owner run.db"
+  assert_equal "$(ls "$PERDURE_DIR/runs/job" | sort | xargs)" "lock owner run.db run.db-shm run.db-wal"
 }

@@ -335,6 +335,53 @@ static void test_reboot(void)
   run_close(&run);
 }
 
+/* The machine died before the store's newest commits were on disk; the tail's header was. */
+static void test_reboot_without_commits(void)
+{
+  struct run run = {0}, older = {0};
+  run_create(&run, SMALL_RING);
+  run_create(&older, SMALL_RING);
+  for (struct run *each = &run; each != NULL; each = each == &run ? &older : NULL) {
+    for (uint64_t i = 0; i < 5; i++)
+      append(each, 1, i, 100);
+    drain(each, false);
+  }
+  for (uint64_t i = 5; i < 10; i++)
+    append(&run, 1, i, 100);
+  drain(&run, false);
+  append(&run, 1, 10, 100);
+  uint64_t store_ends = atomic_load(&older.file.header->head);
+  memset(run.file.header->boot_id, 0xee, 16);
+  atomic_store(&run.file.header->synced, store_ends + 8);
+  tap_ok(drain_once(&run.file, older.store, true, NULL, &failure) == -EBADMSG && says("hole"),
+         "after a reboot a store that lacks what was promised to be on disk is refused");
+  atomic_store(&run.file.header->synced, store_ends);
+  tap_ok(drain_once(&run.file, older.store, true, NULL, &failure) == 0,
+         "after a reboot a store may lack what was not");
+  tap_ok(holds(&older, 5), "the journal ends there then, and nothing that comes after the hole is taken");
+  run_close(&run);
+  run_close(&older);
+}
+
+static void test_durable(void)
+{
+  struct run run = {0};
+  run_create_in(&run, scratch_directory, SMALL_RING, TAIL_SYNC_REMOTE);
+  struct drain *thread;
+  drain_start(&run.file, run.store, NULL, NULL, &thread, &failure);
+  uint64_t position = append(&run, 1, 0, 100);
+  tap_ok(atomic_load(&run.file.header->durable) == TAIL_DURABLE_NOT_YET,
+         "while nobody needs anything on disk, nothing is put there");
+  uint64_t end = atomic_load(&run.file.header->head);
+  tap_ok(tail_sync_to(&run.tail, position, end) == 0 && atomic_load(&run.file.header->durable) == TAIL_DURABLE &&
+           atomic_load(&run.file.header->synced) == end,
+         "the first that does waits until the drain has put on disk what has left the tail");
+  for (uint64_t i = 1; i < 2000; i++)
+    append(&run, 1, i, 300);
+  tap_ok(drain_stop(thread, &failure) == 0 && holds(&run, 2000), "and the drain goes on");
+  run_close(&run);
+}
+
 static double seconds(void)
 {
   struct timespec now;
@@ -377,6 +424,8 @@ int main(void)
   test_small_disk();
   test_hole();
   test_reboot();
+  test_reboot_without_commits();
+  test_durable();
   note_speed(TAIL_SYNC_NONE, 8);
   note_speed(TAIL_SYNC_NONE, 4096);
   note_speed(TAIL_SYNC_REMOTE, 4096);
