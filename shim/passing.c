@@ -119,7 +119,8 @@ int64_t passing_enter(struct engine_frame *frame)
       pass_thread(frame);
     break;
   case SYS_clock_gettime:
-    if (engine.clock_original)
+    /* With rdtsc trapped, the vDSO's code would fault at each reading. */
+    if (engine.clock_original && !engine.tsc_trapped)
       return engine.clock_original((int)frame->args[0], (void *)frame->args[1]);
     break;
   }
