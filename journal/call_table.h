@@ -14,6 +14,9 @@
  *   NONE           not used                     VAL *          a number or flags
  *   FD *           a descriptor                 DIRFD *        a descriptor or AT_FDCWD
  *   PATH *         a path (content)             STR *          another string (content)
+ *   PID            a process or thread: the program's own has another number in each attempt, and the
+ *                  kernel is given the one of this attempt
+ *   CLOCK *        a clock; of a process or thread, as PID
  *   ADDR           an address whose value means nothing to replay
  *   IN(n) *        n bytes of input             IN_ARG(k, n) * input, args[k] elements of n bytes
  *   IN_IOV(k) *    iovec of args[k] pieces      OUT(n)         n bytes of output (NULL: none)
@@ -81,6 +84,8 @@ struct call_row {
 #define CALL_ARG_DIRFD CALL_ARG(ARG_DIRFD, 0, 0)
 #define CALL_ARG_PATH CALL_ARG(ARG_PATH, 0, 0)
 #define CALL_ARG_STR CALL_ARG(ARG_STR, 0, 0)
+#define CALL_ARG_PID CALL_ARG(ARG_PID, 0, 0)
+#define CALL_ARG_CLOCK CALL_ARG(ARG_CLOCK, 0, 0)
 #define CALL_ARG_ADDR CALL_ARG(ARG_ADDR, 0, 0)
 #define CALL_ARG_IN(n) CALL_ARG(ARG_IN, 0, n)
 #define CALL_ARG_IN_ARG(k, n) CALL_ARG(ARG_IN_ARG, k, n)

@@ -5,6 +5,7 @@
  * not in the journal yet is an observation (made again), or a change whose intent is there. */
 #include "shim/engine.h"
 
+#include "shim/identity.h"
 #include "shim/number_lock.h"
 #include "shim/passing.h"
 
@@ -33,6 +34,8 @@ static int64_t pass(struct call *call)
 #define DIRFD CALL_ARG_DIRFD
 #define PATH CALL_ARG_PATH
 #define STR CALL_ARG_STR
+#define PID CALL_ARG_PID
+#define CLOCK CALL_ARG_CLOCK
 #define ADDR CALL_ARG_ADDR
 #define IN(n) CALL_ARG_IN(n)
 #define IN_ARG(k, n) CALL_ARG_IN_ARG(k, n)
@@ -244,6 +247,22 @@ static uint64_t vector_hash(uint64_t hash, const struct io_vector *pieces, uint6
   return hash;
 }
 
+/* A clock of a process or thread: its number, turned round, above three bits that say which of its clocks. */
+#define CLOCK_KIND 7
+#define CLOCK_OF_DESCRIPTOR 3
+
+static uint64_t real_clock(uint64_t clock)
+{
+  int64_t owner = identity_real(~((int32_t)clock >> 3));
+  return (uint64_t)(int64_t)(int32_t)((uint32_t)~owner << 3 | ((uint32_t)clock & CLOCK_KIND));
+}
+
+static bool has_owner(uint64_t clock)
+{
+  return (int32_t)clock < 0 && (clock & CLOCK_KIND) != CLOCK_OF_DESCRIPTOR;
+}
+
+/* Numbers of the program's own processes and threads become those of this attempt on the way. */
 void call_sign(struct call *call)
 {
   uint64_t hash = hash_mix(0x70657264757265ull, call->id);
@@ -266,6 +285,14 @@ void call_sign(struct call *call)
         call->string_length[i] = (uint16_t)raw_length((const char *)value);
         hash = hash_mix(hash, hash_bytes((const void *)value, call->string_length[i]));
       }
+      break;
+    case ARG_PID:
+      call->args[i] = (uint64_t)identity_real((int32_t)value);
+      break;
+    case ARG_CLOCK:
+      if (__builtin_expect(has_owner(value), 0))
+        call->args[i] = real_clock(value);
+      hash = hash_mix(hash, has_owner(value) ? value & CLOCK_KIND : value);
       break;
     case ARG_IN:
       if (value)

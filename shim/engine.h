@@ -205,6 +205,11 @@ int64_t local(struct call *call);
 /* LOCAL, with the result not compared: settings that are made again. */
 int64_t local_again(struct call *call);
 
+/* A call that makes a descriptor: it is made again in replay, with the number that it had. */
+int64_t local_descriptor(struct call *call);
+/* An observation, already signed, with `size` bytes of output in argument 2, if it succeeds. */
+int64_t observe_third(struct call *call, size_t size);
+
 /* A change of nothing that needs looking at, already signed. */
 int64_t change_signed(struct call *call);
 /* An ioctl that changes the file of its descriptor, already signed. */

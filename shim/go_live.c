@@ -10,6 +10,7 @@
 #include "shim/locks.h"
 #include "shim/mappings.h"
 #include "shim/paths.h"
+#include "shim/timers.h"
 #include "shim/watches.h"
 
 #include <errno.h>
@@ -238,4 +239,5 @@ void engine_go_live(void)
   descriptors_learn();
   watches_go_live();
   atomic_store_explicit(&header->live, 1, memory_order_release);
+  timers_go_live();
 }

@@ -3,18 +3,14 @@
  * placeholders: the kernel keeps numbers, sharing, flags and locks, and the result must agree. */
 #include "shim/channels.h"
 #include "shim/descriptors.h"
+#include "shim/identity.h"
 #include "shim/locks.h"
 #include "shim/number_lock.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
-#include <linux/fs.h>
-#include <linux/sockios.h>
-#include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
-#include <termios.h>
 
 /* The run's lock lies on a descriptor that the program does not know of. */
 static bool is_ours(uint64_t fd)
@@ -68,8 +64,7 @@ int64_t handle_close_range(struct call *call)
   return result;
 }
 
-/* A call that makes a descriptor: it is made again in replay, with the number that it had. */
-static int64_t local_descriptor(struct call *call)
+int64_t local_descriptor(struct call *call)
 {
   call_sign(call);
   const struct journal_entry *entry = engine_live() ? NULL : replay_take(call, JOURNAL_COMPLETE);
@@ -189,32 +184,54 @@ int64_t handle_accept(struct call *call)
   return result;
 }
 
-/* COMPLETE with `size` bytes of output in argument 2, if it succeeds. */
-static int64_t observe_third(struct call *call, size_t size)
+static int64_t set_status(struct call *call)
 {
-  if (!engine_live()) {
-    const struct journal_entry *entry = replay_take(call, JOURNAL_COMPLETE);
-    if (entry) {
-      int64_t result = replay_deliver(call, entry);
-      replay_advance(entry);
-      return result;
-    }
+  int64_t result = local(call);
+  descriptor_status_changed((int)call->args[0]);
+  return result;
+}
+
+/* Who gets SIGIO: a number that the kernel has another one for in each attempt. */
+static int64_t set_owner(struct call *call)
+{
+  struct f_owner_ex owner;
+  struct call translated = *call;
+  if (call->args[1] == F_SETOWN) {
+    translated.args[2] = (uint64_t)identity_real((int32_t)call->args[2]);
+  } else if (call->args[2]) {
+    owner = *(const struct f_owner_ex *)call->args[2];
+    owner.pid = (pid_t)identity_real(owner.pid);
+    translated.args[2] = (uint64_t)&owner;
+  }
+  int64_t result = local_again(&translated);
+  return result;
+}
+
+static int64_t get_owner(struct call *call)
+{
+  call_sign(call);
+  const struct journal_entry *entry = engine_live() ? NULL : replay_take(call, JOURNAL_COMPLETE);
+  if (entry) {
+    int64_t result = replay_deliver(call, entry);
+    replay_advance(entry);
+    return result;
   }
   crash_point();
   int64_t result = call_run(call);
   crash_point();
   struct draft draft;
+  struct f_owner_ex *owner = (struct f_owner_ex *)call->args[2];
+  bool structured = call->args[1] == F_GETOWN_EX && result == 0;
+  if (structured)
+    owner->pid = (pid_t)identity_seen(owner->pid);
+  else if (call->args[1] == F_GETOWN && result > 0)
+    result = identity_seen(result);
+  else if (call->args[1] == F_GETOWN && result < 0 && !raw_is_error(result))
+    result = -identity_seen(-result);
   draft_begin(&draft, call, JOURNAL_COMPLETE, result);
-  if (!raw_is_error(result) && size && call->args[2])
-    draft_add(&draft, SEGMENT_OUTPUT, 2, (const void *)call->args[2], size);
+  if (structured)
+    draft_add(&draft, SEGMENT_OUTPUT, 2, owner, sizeof *owner);
   draft_append(&draft);
-  return result;
-}
-
-static int64_t set_status(struct call *call)
-{
-  int64_t result = local(call);
-  descriptor_status_changed((int)call->args[0]);
   return result;
 }
 
@@ -249,97 +266,22 @@ int64_t handle_fcntl(struct call *call)
   case F_SETLEASE:
   case F_NOTIFY:
   case F_SETSIG:
-  case F_SETOWN:
     return local_again(call);
+  case F_SETOWN:
+  case F_SETOWN_EX:
+    return set_owner(call);
+  case F_GETOWN:
   case F_GETOWN_EX:
+    return get_owner(call);
+  case F_GET_RW_HINT:
+  case F_GET_FILE_RW_HINT:
     call_sign(call);
     return observe_third(call, 8);
+  case F_SET_RW_HINT:
+  case F_SET_FILE_RW_HINT:
+    return local_again(call);
   default:
     return observe(call);
-  }
-}
-
-/* ---- ioctl ---- */
-
-enum request_way {
-  REQUEST_OBSERVE,
-  REQUEST_LOCAL, /* a property of the descriptor */
-  REQUEST_AGAIN, /* a property of a device, set again in replay without asking for the same result */
-  REQUEST_CHANGE,
-};
-
-struct request {
-  uint32_t number;
-  uint8_t way;
-  uint8_t output; /* bytes */
-  uint8_t input;  /* bytes of the signature */
-};
-
-static const struct request requests[] = {
-    {TCGETS, REQUEST_OBSERVE, 36, 0},
-    {TIOCGWINSZ, REQUEST_OBSERVE, 8, 0},
-    {TIOCGPGRP, REQUEST_OBSERVE, 4, 0},
-    {TIOCGSID, REQUEST_OBSERVE, 4, 0},
-    {TIOCOUTQ, REQUEST_OBSERVE, 4, 0},
-    {FIONREAD, REQUEST_OBSERVE, 4, 0},
-    {FIOQSIZE, REQUEST_OBSERVE, 8, 0},
-    {FIOCLEX, REQUEST_LOCAL, 0, 0},
-    {FIONCLEX, REQUEST_LOCAL, 0, 0},
-    {FIONBIO, REQUEST_LOCAL, 0, 4},
-    {FIOASYNC, REQUEST_LOCAL, 0, 4},
-    {TCSETS, REQUEST_AGAIN, 0, 36},
-    {TCSETSW, REQUEST_AGAIN, 0, 36},
-    {TCSETSF, REQUEST_AGAIN, 0, 36},
-    {TIOCSWINSZ, REQUEST_AGAIN, 0, 8},
-    {TIOCSPGRP, REQUEST_AGAIN, 0, 4},
-    {TIOCSCTTY, REQUEST_AGAIN, 0, 0},
-    {TIOCNOTTY, REQUEST_AGAIN, 0, 0},
-    {TCFLSH, REQUEST_AGAIN, 0, 0},
-    {TCSBRK, REQUEST_AGAIN, 0, 0},
-    {TIOCEXCL, REQUEST_AGAIN, 0, 0},
-    {FICLONE, REQUEST_CHANGE, 0, 0},
-    {FICLONERANGE, REQUEST_CHANGE, 0, 32},
-    {FS_IOC_SETFLAGS, REQUEST_CHANGE, 0, 4},
-};
-
-/* What is not listed says itself how much it gives back; what takes something is taken as a change. */
-static struct request request_of(uint32_t number)
-{
-  for (size_t i = 0; i < sizeof requests / sizeof *requests; i++)
-    if (requests[i].number == number)
-      return requests[i];
-  uint32_t size = _IOC_SIZE(number), direction = _IOC_DIR(number);
-  if (direction == _IOC_WRITE)
-    return (struct request){number, REQUEST_CHANGE, 0, (uint8_t)(size < 255 ? size : 0)};
-  return (struct request){number, REQUEST_OBSERVE, (uint8_t)(direction & _IOC_READ && size < 255 ? size : 0), 0};
-}
-
-int64_t handle_ioctl(struct call *call)
-{
-  struct request request = request_of((uint32_t)call->args[1]);
-  call_sign(call);
-  if (request.input && call->args[2])
-    call->signature =
-        hash_mix(call->signature, hash_bytes((const void *)call->args[2], request.input)) | 1;
-  switch (request.way) {
-  case REQUEST_LOCAL:
-  case REQUEST_AGAIN: {
-    const struct journal_entry *entry =
-        engine_live() ? NULL : replay_take(call, JOURNAL_COMPLETE);
-    crash_point();
-    int64_t result = call_run(call);
-    crash_point();
-    if (!entry) {
-      record_complete(call, result);
-      return result;
-    }
-    replay_advance(entry);
-    return entry->result;
-  }
-  case REQUEST_CHANGE:
-    return change_by_ioctl(call);
-  default:
-    return observe_third(call, request.output);
   }
 }
 

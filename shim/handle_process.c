@@ -4,6 +4,7 @@
 #include "shim/environment.h"
 #include "shim/identity.h"
 #include "shim/paths.h"
+#include "shim/timers.h"
 #include "shim/x86_64/tsc_trap.h"
 
 #include <errno.h>
@@ -123,11 +124,6 @@ int64_t handle_wait(struct call *call)
   if (replaying && !engine_live() && told_an_end(call, result))
     atomic_fetch_sub(&engine.tail.header->replayed_children, 1);
   return result;
-}
-
-int64_t handle_prctl(struct call *call)
-{
-  return call_run(call);
 }
 
 int64_t handle_sigaction(struct call *call)
@@ -281,6 +277,7 @@ int64_t handle_exec(struct call *call)
       }
       if (path_arg)
         placeholder_replace((int)call->args[0]);
+      timers_go_live();
       int64_t result = exec_real(call, environment_arg);
       engine_failed(TAIL_REPORT_FAILED, "a program that the run had started cannot be started again: ",
                     (const char *)call->args[path_arg], result);

@@ -145,10 +145,10 @@ static int64_t sleep_live(struct call *call, const struct sleeping *sleeping,
 
 int64_t handle_sleep(struct call *call)
 {
+  call_sign(call);
   struct sleeping sleeping = sleeping_of(call);
   if (!valid_sleep(&sleeping))
     return observe(call);
-  call_sign(call);
   if (!engine_live()) {
     const struct journal_entry *intent = replay_take(call, JOURNAL_INTENT);
     if (intent && intent->arg_count & JOURNAL_FLAG_UNFINISHED) {

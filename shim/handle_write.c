@@ -13,6 +13,10 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 
+#ifndef RWF_NOAPPEND
+#define RWF_NOAPPEND 0x20
+#endif
+
 /* How much of what was written is journaled for people to read. */
 #define INPUT_SHOWN 32
 
@@ -21,6 +25,7 @@ struct writing {
   bool vector;
   bool positioned;
   bool append;
+  bool in_place; /* whatever the description says */
   uint64_t offset; /* where positioned */
   uint64_t length; /* bytes asked for */
 };
@@ -39,6 +44,7 @@ static struct writing writing_of(const struct call *call)
     writing.length = vector_length((const struct io_vector *)call->args[1], call->args[2]);
     writing.positioned = call->id != SYS_writev && call->args[3] != ~0ull;
     writing.append = call->id == SYS_pwritev2 && call->args[5] & RWF_APPEND;
+    writing.in_place = call->id == SYS_pwritev2 && call->args[5] & RWF_NOAPPEND;
     break;
   }
   return writing;
@@ -61,7 +67,7 @@ static void describe(const struct call *call, const struct writing *writing,
   if (descriptor->kind != DESCRIPTOR_REGULAR)
     return;
   /* O_APPEND wins over a named offset: Linux appends pwrite too. */
-  if (writing->append || descriptor->flags & DESCRIPTOR_APPEND) {
+  if (writing->append || (descriptor->flags & DESCRIPTOR_APPEND && !writing->in_place)) {
     struct journal_file file;
     file_look(writing->fd, "", AT_EMPTY_PATH, &file);
     written->append = 1;

@@ -157,9 +157,11 @@ void format_arg_add(struct text *text, const struct journal_entry *entry, const 
   switch (kind) {
   case ARG_NONE:
   case ARG_VAL:
+  case ARG_CLOCK:
     add_number(text, value);
     break;
   case ARG_FD:
+  case ARG_PID:
     text_addf(text, "%d", (int)value);
     break;
   case ARG_DIRFD:

@@ -76,7 +76,7 @@ static void print_argument(FILE *stream, const struct call_row *row, unsigned ar
     fprintf(stream, "\"%s\"", path);
   else if (kind == ARG_DIRFD && (int)value == -100)
     fputs("AT_FDCWD", stream);
-  else if (kind == ARG_FD || kind == ARG_DIRFD)
+  else if (kind == ARG_FD || kind == ARG_PID || kind == ARG_DIRFD)
     fprintf(stream, "%d", (int)value);
   else if (kind == ARG_VAL && value < 65536)
     fprintf(stream, "%" PRIu64, value);

@@ -108,6 +108,8 @@ static bool argument_is_consistent(const struct call_row *row, unsigned place)
   case ARG_FD:
   case ARG_PATH:
   case ARG_STR:
+  case ARG_PID:
+  case ARG_CLOCK:
   case ARG_ADDR:
     return !other && !size;
   case ARG_DIRFD:

@@ -269,7 +269,7 @@ static void test_uses(void)
   for (size_t i = 0; i < sizeof uses / sizeof *uses; i++) {
     const struct call_row *row = call_table_named(uses[i].call);
     unsigned kind = row != NULL ? CALL_ARG_KIND(row->args[uses[i].arg]) : ARG_NONE;
-    if (kind != ARG_VAL) {
+    if (kind != ARG_VAL && kind != ARG_CLOCK) {
       right = false;
       tap_note("%s, argument %u", uses[i].call, uses[i].arg);
     }
