@@ -128,6 +128,20 @@ static int64_t open_real(const struct descriptor *placeholder, uint64_t status)
   return fd;
 }
 
+/* Who gets SIGIO of it, or another signal, and a lease. */
+static void take_owner_over(uint64_t placeholder, uint64_t real)
+{
+  struct f_owner_ex owner = {0};
+  int64_t signal = raw_syscall2(SYS_fcntl, placeholder, F_GETSIG);
+  int64_t lease = raw_syscall2(SYS_fcntl, placeholder, F_GETLEASE);
+  if (raw_syscall3(SYS_fcntl, placeholder, F_GETOWN_EX, (uint64_t)&owner) == 0 && owner.pid)
+    raw_syscall3(SYS_fcntl, real, F_SETOWN_EX, (uint64_t)&owner);
+  if (signal > 0)
+    raw_syscall3(SYS_fcntl, real, F_SETSIG, (uint64_t)signal);
+  if (lease == F_RDLCK || lease == F_WRLCK)
+    raw_syscall3(SYS_fcntl, real, F_SETLEASE, (uint64_t)lease);
+}
+
 /* The description behind `listed[first]`, on all the numbers that it has. */
 static void replace(const struct listed_fd *listed, unsigned count, unsigned first, char *room)
 {
@@ -144,6 +158,7 @@ static void replace(const struct listed_fd *listed, unsigned count, unsigned fir
   if (offset > 0)
     raw_syscall3(SYS_lseek, (uint64_t)real, (uint64_t)offset, SEEK_SET);
   locks_take_over(fd, (int)real, fd, room);
+  take_owner_over((uint64_t)fd, (uint64_t)real);
   for (unsigned i = 0; i < count; i++) {
     if (listed[i].inode != listed[first].inode || listed[i].device != listed[first].device)
       continue;

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <linux/capability.h>
+#include <linux/sched.h>
 
 /* Passes, but for the number of this attempt. */
 int64_t handle_whose(struct call *call)
@@ -78,5 +79,36 @@ int64_t handle_room(struct call *call)
   if (result == -E2BIG)
     draft_add(&draft, SEGMENT_OUTPUT, length, (const void *)call->args[length], sizeof(uint32_t));
   draft_append(&draft);
+  return result;
+}
+
+#define NAMESPACES \
+  (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | \
+   CLONE_NEWTIME)
+
+/* As a kernel without namespaces. */
+int64_t handle_unshare(struct call *call)
+{
+  return call->args[0] & NAMESPACES ? -EINVAL : local(call);
+}
+
+/* Replay: a signal that the program has sent itself waits in the kernel again. Its handler runs here, where it
+ * ran, before the call comes back; and what the handler does comes before the call in the journal. */
+int64_t handle_suspend(struct call *call)
+{
+  uint64_t pending = 0;
+  const uint64_t *mask = (const uint64_t *)call->args[0];
+  if (engine_live() || !mask || call->args[1] != sizeof *mask)
+    return observe(call);
+  raw_syscall2(SYS_rt_sigpending, (uint64_t)&pending, sizeof pending);
+  if (!(pending & ~*mask))
+    return observe(call);
+  call_sign(call);
+  int64_t result = call_run(call);
+  const struct journal_entry *entry = engine_live() ? NULL : replay_take(call, JOURNAL_COMPLETE);
+  if (entry)
+    replay_advance(entry);
+  else
+    record_complete(call, result);
   return result;
 }

@@ -10,11 +10,15 @@
 #include "shim/engine.h"
 #include "shim/identity.h"
 
+#include <errno.h>
 #include <signal.h>
+#include <sys/signalfd.h>
 #include <sys/time.h>
 #include <time.h>
 
 #define SECOND 1000000000ull
+/* The call at which replay ended may be the one that waits for the signal: it has to have begun. */
+#define LEFT_MIN_NS 10000000ull
 #define NOTED_MAX 256
 #define INTERVAL_TIMERS 3 /* ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF */
 
@@ -22,14 +26,16 @@
 struct noted {
   const struct journal_entry *set; /* in the feed; NULL: not set */
   uint64_t value_ns, interval_ns;
-  int32_t clock;
+  int32_t clock, signal;
   bool absolute;
 };
 
 static struct noted noted[NOTED_MAX];
 
-/* timer_create's clocks. */
-static int32_t clocks[NOTED_MAX];
+/* What timer_create was told. */
+static struct made {
+  int32_t clock, signal;
+} made_timers[NOTED_MAX];
 
 static uint64_t nanoseconds(const struct timespec *time)
 {
@@ -76,8 +82,11 @@ static void note(unsigned place, const struct noted *timer)
 
 static void note_alarm(const struct call *call, const struct journal_entry *entry)
 {
-  note(ITIMER_REAL, &(struct noted){.set = entry, .value_ns = (uint32_t)call->args[0] * SECOND});
+  note(ITIMER_REAL, &(struct noted){
+                        .set = entry, .value_ns = (uint32_t)call->args[0] * SECOND, .signal = SIGALRM});
 }
+
+static const int32_t interval_signals[INTERVAL_TIMERS] = {SIGALRM, SIGVTALRM, SIGPROF};
 
 static void note_interval_timer(const struct call *call, const struct journal_entry *entry)
 {
@@ -88,6 +97,7 @@ static void note_interval_timer(const struct call *call, const struct journal_en
                                     .set = value ? entry : NULL,
                                     .value_ns = value ? microseconds(&value->it_value) : 0,
                                     .interval_ns = value ? microseconds(&value->it_interval) : 0,
+                                    .signal = interval_signals[call->args[0]],
                                 });
 }
 
@@ -100,7 +110,8 @@ static void note_posix_timer(const struct call *call, const struct journal_entry
                                     .set = entry,
                                     .value_ns = nanoseconds(&value->it_value),
                                     .interval_ns = nanoseconds(&value->it_interval),
-                                    .clock = clocks[place],
+                                    .clock = made_timers[place].clock,
+                                    .signal = made_timers[place].signal,
                                     .absolute = call->args[1] & TIMER_ABSTIME,
                                 });
 }
@@ -125,10 +136,9 @@ int64_t handle_timer_set(struct call *call)
 /* It is made in replay too, where the kernel gives it the same number. */
 int64_t handle_timer_make(struct call *call)
 {
-  struct call translated = *call;
   struct sigevent event;
   call_sign(call);
-  translated.args[0] = call->args[0];
+  struct call translated = *call;
   if (call->args[1]) {
     raw_copy(&event, (const void *)call->args[1], sizeof event);
     if (event.sigev_notify == SIGEV_THREAD_ID)
@@ -150,7 +160,7 @@ int64_t handle_timer_make(struct call *call)
   if (result != entry->result || (result == 0 && made != *number))
     engine_failed(TAIL_REPORT_FAILED, "a timer cannot be made again as it was", "", result);
   if (result == 0 && made >= 0 && made < NOTED_MAX)
-    clocks[made] = (int32_t)call->args[0];
+    made_timers[made] = (struct made){(int32_t)call->args[0], call->args[1] ? event.sigev_signo : SIGALRM};
   replay_advance(entry);
   return result;
 }
@@ -164,30 +174,51 @@ int64_t handle_timer_delete(struct call *call)
 
 /* ---- going live ---- */
 
-/* When the last entry was made: what was due before has gone off. */
-static uint64_t last_time_ns(const struct journal_entry *from)
+/* Entries' times are coarse, and a moment passes between a signal and the call that tells of it. */
+#define SLACK_NS 10000000ull
+
+/* Did that call come back because the signal came? */
+static bool tells(const struct journal_entry *entry, int32_t signal)
 {
-  uint64_t time_ns = from->time_ns;
-  for (uint64_t offset = feed_offset(from); offset < engine.feed->entries_end;) {
-    const struct journal_entry *entry = feed_at(offset);
-    if (entry->time_ns > time_ns)
-      time_ns = entry->time_ns;
-    offset += entry->size;
-  }
-  return time_ns;
+  if (entry->result == -EINTR)
+    return true;
+  if (entry->call == SYS_rt_sigtimedwait)
+    return entry->result == signal;
+  const struct journal_segment *read =
+      entry->call == SYS_read ? journal_find_segment(entry, SEGMENT_OUTPUT, 1) : NULL;
+  return read && read->length % sizeof(struct signalfd_siginfo) == 0 && read->length &&
+         ((const struct signalfd_siginfo *)read->data)->ssi_signo == (uint32_t)signal;
 }
 
-/* When it goes off next by the wall clock; 0: it has gone off for the last time. */
+static bool is_blocked(int32_t signal)
+{
+  uint64_t mask = 0;
+  raw_syscall4(SYS_rt_sigprocmask, SIG_BLOCK, 0, (uint64_t)&mask, sizeof mask);
+  return signal > 0 && mask >> (signal - 1) & 1;
+}
+
+/* When it goes off next by the wall clock; 0: it has gone off for the last time. A signal that the journal
+ * does not tell of has come when it was long due, if it could: one that is blocked was still pending. */
 static uint64_t next_ns(const struct noted *timer)
 {
-  uint64_t last = last_time_ns(timer->set);
   uint64_t end = timer->absolute ? now_ns(CLOCK_REALTIME) + timer->value_ns - now_ns(timer->clock)
                                  : timer->set->time_ns + timer->value_ns;
-  if (end > last)
-    return end;
-  if (!timer->interval_ns)
-    return 0;
-  return end + ((last - end) / timer->interval_ns + 1) * timer->interval_ns;
+  bool waits = is_blocked(timer->signal);
+  for (uint64_t offset = feed_offset(timer->set); offset < engine.feed->entries_end;) {
+    const struct journal_entry *entry = feed_at(offset);
+    offset += entry->size;
+    if (entry->call == CALL_ID_JOURNAL)
+      continue;
+    bool told = entry != timer->set && entry->time_ns + SLACK_NS >= end && tells(entry, timer->signal);
+    if (!told && (waits || entry->time_ns < end + SLACK_NS))
+      continue;
+    if (!timer->interval_ns)
+      return 0;
+    end += told ? timer->interval_ns : 0;
+    if (!waits && entry->time_ns >= end + SLACK_NS)
+      end += ((entry->time_ns - end) / timer->interval_ns + 1) * timer->interval_ns;
+  }
+  return end;
 }
 
 static void set_again(unsigned place, const struct noted *timer)
@@ -198,7 +229,7 @@ static void set_again(unsigned place, const struct noted *timer)
     uint64_t next = next_ns(timer);
     if (!next)
       return;
-    left = next > now ? next - now : 1;
+    left = next > now + LEFT_MIN_NS ? next - now : LEFT_MIN_NS;
   }
   if (place < INTERVAL_TIMERS) {
     const struct itimerval value = {timeval_of(timer->interval_ns), timeval_of(left)};

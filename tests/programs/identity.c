@@ -48,13 +48,18 @@ int main(void)
   put(out, "after raise\n");
   must(sigqueue(pid, SIGUSR1, (union sigval){0}) == 0 && handled == 3);
   must(kill(pid, 0) == 0);
+  must(syscall(SYS_tkill, pid, SIGUSR2) == 0 && handled == 4);
+  siginfo_t info = {.si_signo = SIGUSR1, .si_code = SI_QUEUE, .si_pid = pid};
+  must(syscall(SYS_rt_tgsigqueueinfo, pid, pid, SIGUSR1, &info) == 0 && handled == 5);
+  must(syscall(SYS_pidfd_send_signal, -1, SIGUSR1, NULL, 0) < 0 && errno == EBADF);
+  put(out, "after tkill\n");
   sigset_t mask, old;
   sigemptyset(&mask);
   sigaddset(&mask, SIGUSR1);
   must(sigprocmask(SIG_BLOCK, &mask, &old) == 0);
-  must(raise(SIGUSR1) == 0 && handled == 3);
+  must(raise(SIGUSR1) == 0 && handled == 5);
   put(out, "blocked\n");
-  must(sigprocmask(SIG_SETMASK, &old, NULL) == 0 && handled == 4);
+  must(sigprocmask(SIG_SETMASK, &old, NULL) == 0 && handled == 6);
   put(out, "unblocked\n");
   must(signal(SIGABRT, on_abort) != SIG_ERR);
   if (sigsetjmp(back, 1) == 0)
@@ -63,7 +68,7 @@ int main(void)
   who(pid, parent);
   must(getpgrp() == group && getsid(0) == session && getpgid(0) == group);
   snprintf(name, sizeof name, "/proc/%d/stat", (int)pid);
-  must(signal(SIGUSR1, SIG_IGN) != SIG_ERR && raise(SIGUSR1) == 0 && handled == 4);
+  must(signal(SIGUSR1, SIG_IGN) != SIG_ERR && raise(SIGUSR1) == 0 && handled == 6);
   must(setpgid(0, 0) == 0 || errno == EPERM);
   umask(022);
   must(umask(077) == 022);

@@ -21,6 +21,9 @@ static inline _Noreturn void must_fail(const char *condition, const char *file, 
   _exit(1);
 }
 
+/* Calls that are younger than the oldest kernel: they work, or are not there. */
+#define must_or_older(condition) must((condition) || errno == ENOSYS)
+
 /* All of `text` by one write. */
 static inline void put(int fd, const char *text)
 {

@@ -9,6 +9,7 @@
 #include <sys/eventfd.h>
 #include <sys/select.h>
 #include <sys/signalfd.h>
+#include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <time.h>
 
@@ -128,6 +129,34 @@ static void timers(void)
   must(sigpending(&pending) == 0 && !sigismember(&pending, SIGUSR2));
 }
 
+/* What libc does not call any more. */
+static void by_number(void)
+{
+  int both[2];
+  uint64_t count;
+  uint64_t mask = 1ull << (SIGUSR2 - 1);
+  struct epoll_event ready;
+  must(syscall(SYS_pipe, both) == 0 && write(both[1], "pipe", 4) == 4);
+  fd_set set, out;
+  FD_ZERO(&set);
+  FD_ZERO(&out);
+  FD_SET(both[0], &set);
+  FD_SET(both[1], &out);
+  struct timeval now = {0, 0};
+  must(syscall(SYS_select, both[1] + 1, &set, &out, NULL, &now) == 2 && FD_ISSET(both[0], &set) && FD_ISSET(both[1], &out));
+  int poll_set = (int)syscall(SYS_epoll_create, 1);
+  watch(poll_set, both[0], EPOLLIN);
+  must(syscall(SYS_epoll_pwait, poll_set, &ready, 1, -1, &mask, sizeof mask) == 1 && ready.data.fd == both[0]);
+  int counter = (int)syscall(SYS_eventfd, 3);
+  must(read(counter, &count, 8) == 8 && count == 3);
+  int queue = (int)syscall(SYS_signalfd, -1, &mask, sizeof mask);
+  must(raise(SIGUSR2) == 0);
+  struct signalfd_siginfo info;
+  must(read(queue, &info, sizeof info) == sizeof info && info.ssi_signo == SIGUSR2);
+  int watcher = (int)syscall(SYS_inotify_init);
+  must(watcher >= 0 && close(watcher) == 0);
+}
+
 int main(void)
 {
   sigset_t mask;
@@ -142,6 +171,7 @@ int main(void)
   epoll();
   polls();
   timers();
+  by_number();
   int fd = open("log", O_WRONLY | O_CREAT | O_APPEND, 0600);
   put(fd, "done\n");
   puts("polling: all told");
