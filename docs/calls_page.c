@@ -68,9 +68,13 @@ static void write_argument(FILE *file, uint32_t arg)
   }
 }
 
-/* One file after the other, each as code. */
+/* One file after the other, each as code; or why there is none. */
 static void write_tested(FILE *file, const char *tested)
 {
+  if (strncmp(tested, "none: ", 6) == 0) {
+    fputs(tested, file);
+    return;
+  }
   while (*tested) {
     size_t length = strcspn(tested, " ");
     fprintf(file, "`%.*s`", (int)length, tested);

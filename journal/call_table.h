@@ -8,7 +8,8 @@
  *   handler  `generic`: the class and the arguments say it all. Otherwise handle_NAME() in the shim
  *   ARGS     what each argument is, with the words below
  *   why      one sentence: why this class
- *   tested   the test files that hold it, or ""
+ *   tested   the test files that hold it, below the source folder, apart by spaces; or "none: " and why.
+ *            That a program of tests/programs makes the call is tested: tests/cli/calls-tested.bats
  *
  * Words for an argument; those marked * are part of the signature that replay compares:
  *   NONE           not used                     VAL *          a number or flags

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* copy_file_range, sendfile, splice, tee, vmsplice: bytes that move without passing the program.
+/* copy_file_range, sendfile, splice: bytes that move without passing the program.
  *
  * Into a regular file it is a change at an offset, repeated when its outcome is not known: the source
  * is as it was. Where the bytes would go past the journal (into or out of an outer pipe, into a pipe
@@ -136,8 +136,6 @@ int64_t handle_copy(struct call *call)
 
 int64_t handle_splice(struct call *call)
 {
-  if (call->id != SYS_splice)
-    return -EINVAL;
   struct copying copying = copying_of(call);
   if (descriptor_get(copying.from)->kind != DESCRIPTOR_PIPE || !is_file(copying.to) ||
       descriptor_get(copying.to)->flags & DESCRIPTOR_OUTER_FILE)

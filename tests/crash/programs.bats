@@ -95,3 +95,35 @@ setup() {
   check_options=(--compare 'ls')
   assert_survives "$programs/clocks"
 }
+
+@test "calls that change the machine for everybody are made once" {
+  assert_survives "$programs/administration"
+}
+
+@test "what is asked about files and filesystems, when they have changed since" {
+  assert_survives "$programs/looking"
+}
+
+@test "calls that pass: own memory, scheduling, hints" {
+  assert_survives "$programs/passing"
+}
+
+@test "calls that are refused answer as on a kernel without them" {
+  assert_survives "$programs/refused"
+}
+
+@test "threads by their numbers, which are others in each attempt" {
+  assert_survives "$programs/thread_numbers"
+}
+
+@test "timers that send signals, each once, and the rest of those that have not gone off" {
+  assert_survives "$programs/timers"
+}
+
+@test "what the process may do, and what the machine is" {
+  assert_survives "$programs/who"
+}
+
+@test "openat2, mknod, pwritev, and what makes them durable" {
+  assert_survives "$programs/writing"
+}
