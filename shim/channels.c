@@ -101,6 +101,22 @@ static void take_from_timer(int fd)
   raw_syscall4(SYS_timerfd_settime, (uint64_t)fd, 0, (uint64_t)&left, 0);
 }
 
+/* The kernel moves bytes from one end of a terminal to the other in its own time. */
+#define TERMINAL_WAIT_MS 1000
+
+static void take_from_terminal(int fd, uint64_t length)
+{
+  uint8_t bytes[4096];
+  struct pollfd poll = {fd, POLLIN, 0};
+  while (length && raw_syscall3(SYS_poll, (uint64_t)&poll, 1, TERMINAL_WAIT_MS) == 1) {
+    int64_t got = raw_syscall3(SYS_read, (uint64_t)fd, (uint64_t)bytes,
+                               length < sizeof bytes ? length : sizeof bytes);
+    if (got <= 0)
+      return;
+    length -= (uint64_t)got;
+  }
+}
+
 /* Counters and queues of records. */
 static void take_records(int fd, uint64_t length)
 {
@@ -128,6 +144,9 @@ void channel_take(int fd, int64_t length)
   }
   case DESCRIPTOR_PAIR:
     take_from_pair(fd, (uint64_t)length);
+    break;
+  case DESCRIPTOR_TERMINAL:
+    take_from_terminal(fd, (uint64_t)length);
     break;
   case DESCRIPTOR_TIMERFD:
     take_from_timer(fd);

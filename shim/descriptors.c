@@ -9,6 +9,7 @@
 #include "shim/ghosts.h"
 #include "shim/mappings.h"
 #include "shim/paths.h"
+#include "shim/terminals.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -150,6 +151,12 @@ static bool has_name(int fd)
   return path[0] == '/';
 }
 
+static bool is_own_terminal(int fd)
+{
+  char path[PATH_ROOM];
+  return path_of_descriptor(fd, path) && terminal_is_own(path);
+}
+
 /* A directory of /proc, which has no disk of its own, that is called fd. */
 static bool lists_descriptors(int fd, const struct journal_file *file)
 {
@@ -196,6 +203,10 @@ static void fill(int fd, struct descriptor *descriptor)
     break;
   case 0:
     tell_anonymous(fd, descriptor);
+    break;
+  case S_IFCHR:
+    descriptor->kind = is_own_terminal(fd) ? DESCRIPTOR_TERMINAL : DESCRIPTOR_DEVICE;
+    tell_outer(descriptor, false);
     break;
   default:
     descriptor->kind = DESCRIPTOR_DEVICE;

@@ -6,6 +6,7 @@
  * Killed at any line: a property of a descriptor or terminal is set again, a change is repeated. */
 #include "shim/descriptors.h"
 #include "shim/identity.h"
+#include "shim/terminals.h"
 
 #include <errno.h>
 #include <linux/fiemap.h>
@@ -22,6 +23,7 @@ enum request_way {
   REQUEST_MAKE,
   REQUEST_OWNER,
   REQUEST_SET_OWNER,
+  REQUEST_TERMINAL,
   REQUEST_VARIABLE,
   REQUEST_UNKNOWN,
 };
@@ -187,8 +189,17 @@ static int64_t set_owner(struct call *call)
   return set(call, &translated);
 }
 
+static int64_t number_of_terminal(struct call *call)
+{
+  int64_t result = observe_third(call, sizeof(uint32_t));
+  if (result == 0)
+    terminal_learn((int)call->args[0], *(const uint32_t *)call->args[2]);
+  return result;
+}
+
 static int64_t make(struct call *call)
 {
+  terminal_learn((int)call->args[0], -1);
   int64_t result = local_descriptor(call);
   if (result >= 0)
     descriptor_forget((int)result);
@@ -215,6 +226,8 @@ int64_t handle_ioctl(struct call *call)
     return observe_owner(call);
   case REQUEST_SET_OWNER:
     return set_owner(call);
+  case REQUEST_TERMINAL:
+    return number_of_terminal(call);
   case REQUEST_VARIABLE:
     return observe_variable(call);
   default:

@@ -9,6 +9,7 @@
 #include "shim/number_lock.h"
 #include "shim/paths.h"
 #include "shim/stores.h"
+#include "shim/terminals.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -184,6 +185,12 @@ int64_t handle_open(struct call *call)
   if (!opening.path)
     return -EFAULT;
   call_sign(call);
+  char terminal[32];
+  opening.path = terminal_path(opening.path, terminal);
+  if (opening.path == terminal) {
+    call->args[opening.path_arg] = (uint64_t)terminal;
+    call->string_length[opening.path_arg] = (uint16_t)raw_length(terminal);
+  }
   bool change = changes(opening.flags);
   if (!engine_live()) {
     const struct journal_entry *entry = replay_take(call, change ? JOURNAL_INTENT : JOURNAL_COMPLETE);

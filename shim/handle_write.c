@@ -127,6 +127,7 @@ static bool is_local(const struct descriptor *descriptor)
   case DESCRIPTOR_PIPE:
   case DESCRIPTOR_PAIR:
   case DESCRIPTOR_EVENTFD:
+  case DESCRIPTOR_TERMINAL:
   case DESCRIPTOR_ANONYMOUS:
   case DESCRIPTOR_MEMFD:
   case DESCRIPTOR_NONE:

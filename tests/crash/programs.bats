@@ -112,6 +112,10 @@ setup() {
   assert_survives "$programs/refused"
 }
 
+@test "terminals that the program makes for itself" {
+  assert_survives "$programs/terminals"
+}
+
 @test "threads by their numbers, which are others in each attempt" {
   assert_survives "$programs/thread_numbers"
 }
