@@ -118,6 +118,8 @@ void replay_sleeps(uint64_t word);
 void replay_wakes(uint64_t word);
 /* Copies recorded outputs to the program's memory and gives the recorded result. */
 int64_t replay_deliver(struct call *call, const struct journal_entry *entry);
+/* Replay: an observation, already signed, is answered from the feed, and true. False: live now. */
+bool replay_answers(struct call *call, int64_t *ret_result);
 /* INTENT then RESULT: the recorded outcome in *ret_result and true; false: live now. *ret_intent (may be
  * NULL) points into the feed. Where ret_outcome is not NULL, it is still this stream's turn: the caller
  * does what follows from the change and then replay_advance(*ret_outcome). */

@@ -209,15 +209,12 @@ static int64_t set_owner(struct call *call)
 
 static int64_t get_owner(struct call *call)
 {
+  int64_t result;
   call_sign(call);
-  const struct journal_entry *entry = engine_live() ? NULL : replay_take(call, JOURNAL_COMPLETE);
-  if (entry) {
-    int64_t result = replay_deliver(call, entry);
-    replay_advance(entry);
+  if (replay_answers(call, &result))
     return result;
-  }
   crash_point();
-  int64_t result = call_run(call);
+  result = call_run(call);
   crash_point();
   struct draft draft;
   struct f_owner_ex *owner = (struct f_owner_ex *)call->args[2];

@@ -69,16 +69,11 @@ static struct request request_of(uint32_t number)
 /* COMPLETE with `size` bytes of output in argument 2, if it succeeds. */
 int64_t observe_third(struct call *call, size_t size)
 {
-  if (!engine_live()) {
-    const struct journal_entry *entry = replay_take(call, JOURNAL_COMPLETE);
-    if (entry) {
-      int64_t result = replay_deliver(call, entry);
-      replay_advance(entry);
-      return result;
-    }
-  }
+  int64_t result;
+  if (replay_answers(call, &result))
+    return result;
   crash_point();
-  int64_t result = call_run(call);
+  result = call_run(call);
   crash_point();
   struct draft draft;
   draft_begin(&draft, call, JOURNAL_COMPLETE, result);
@@ -140,17 +135,12 @@ static int64_t observe_variable(struct call *call)
 
 static int64_t observe_owner(struct call *call)
 {
-  if (!engine_live()) {
-    const struct journal_entry *entry = replay_take(call, JOURNAL_COMPLETE);
-    if (entry) {
-      int64_t result = replay_deliver(call, entry);
-      replay_advance(entry);
-      return result;
-    }
-  }
+  int64_t result;
+  if (replay_answers(call, &result))
+    return result;
   int32_t *owner = (int32_t *)call->args[2];
   crash_point();
-  int64_t result = call_run(call);
+  result = call_run(call);
   crash_point();
   struct draft draft;
   draft_begin(&draft, call, JOURNAL_COMPLETE, result);

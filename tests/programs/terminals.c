@@ -10,7 +10,7 @@ static int out;
 
 static void must_read(int fd, const char *text)
 {
-  char bytes[64];
+  char bytes[64] = "";
   size_t wanted = strlen(text), got = 0;
   while (got < wanted) {
     ssize_t part = read(fd, bytes + got, wanted - got);
