@@ -197,6 +197,15 @@ int64_t observe(struct call *call)
   return result;
 }
 
+int64_t observe_begin(struct call *call, struct draft *draft)
+{
+  crash_point();
+  int64_t result = call_run(call);
+  crash_point();
+  draft_begin(draft, call, JOURNAL_COMPLETE, result);
+  return result;
+}
+
 static int64_t run_in_both(struct call *call, bool compared)
 {
   call_sign(call);

@@ -209,6 +209,8 @@ int64_t local_again(struct call *call);
 
 /* A call that makes a descriptor: it is made again in replay, with the number that it had. */
 int64_t local_descriptor(struct call *call);
+/* Runs an observation between two kill points and begins its entry. Returns the result. */
+int64_t observe_begin(struct call *call, struct draft *draft);
 /* An observation, already signed, with `size` bytes of output in argument 2, if it succeeds. */
 int64_t observe_third(struct call *call, size_t size);
 

@@ -203,8 +203,7 @@ static int64_t set_owner(struct call *call)
     owner.pid = (pid_t)identity_real(owner.pid);
     translated.args[2] = (uint64_t)&owner;
   }
-  int64_t result = local_again(&translated);
-  return result;
+  return local_again(&translated);
 }
 
 static int64_t get_owner(struct call *call)
@@ -213,10 +212,8 @@ static int64_t get_owner(struct call *call)
   call_sign(call);
   if (replay_answers(call, &result))
     return result;
-  crash_point();
-  result = call_run(call);
-  crash_point();
   struct draft draft;
+  result = observe_begin(call, &draft);
   struct f_owner_ex *owner = (struct f_owner_ex *)call->args[2];
   bool structured = call->args[1] == F_GETOWN_EX && result == 0;
   if (structured)
@@ -225,7 +222,7 @@ static int64_t get_owner(struct call *call)
     result = identity_seen(result);
   else if (call->args[1] == F_GETOWN && result < 0 && !raw_is_error(result))
     result = -identity_seen(-result);
-  draft_begin(&draft, call, JOURNAL_COMPLETE, result);
+  draft.tail.result = result;
   if (structured)
     draft_add(&draft, SEGMENT_OUTPUT, 2, owner, sizeof *owner);
   draft_append(&draft);
@@ -312,11 +309,8 @@ int64_t handle_select(struct call *call)
       return result;
     }
   }
-  crash_point();
-  int64_t result = call_run(call);
-  crash_point();
   struct draft draft;
-  draft_begin(&draft, call, JOURNAL_COMPLETE, result);
+  int64_t result = observe_begin(call, &draft);
   size_t size = ((uint32_t)call->args[0] + 63) / 64 * 8;
   if (!raw_is_error(result))
     for (unsigned arg = 1; arg <= 3; arg++)

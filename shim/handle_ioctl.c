@@ -72,11 +72,8 @@ int64_t observe_third(struct call *call, size_t size)
   int64_t result;
   if (replay_answers(call, &result))
     return result;
-  crash_point();
-  result = call_run(call);
-  crash_point();
   struct draft draft;
-  draft_begin(&draft, call, JOURNAL_COMPLETE, result);
+  result = observe_begin(call, &draft);
   if (!raw_is_error(result) && size && call->args[2])
     draft_add(&draft, SEGMENT_OUTPUT, 2, (const void *)call->args[2], size);
   draft_append(&draft);
@@ -118,11 +115,8 @@ static int64_t observe_variable(struct call *call)
       return result;
     }
   }
-  crash_point();
-  int64_t result = call_run(call);
-  crash_point();
   struct draft draft;
-  draft_begin(&draft, call, JOURNAL_COMPLETE, result);
+  int64_t result = observe_begin(call, &draft);
   if (!raw_is_error(result))
     draft_add_output(&draft, call, 2, (const void *)call->args[2], variable_size(call));
   if (!raw_is_error(result) && list)
@@ -139,11 +133,8 @@ static int64_t observe_owner(struct call *call)
   if (replay_answers(call, &result))
     return result;
   int32_t *owner = (int32_t *)call->args[2];
-  crash_point();
-  result = call_run(call);
-  crash_point();
   struct draft draft;
-  draft_begin(&draft, call, JOURNAL_COMPLETE, result);
+  result = observe_begin(call, &draft);
   if (result == 0) {
     *owner = (int32_t)identity_seen(*owner);
     draft_add(&draft, SEGMENT_OUTPUT, 2, owner, sizeof *owner);

@@ -65,11 +65,8 @@ int64_t handle_room(struct call *call)
   int64_t result;
   if (replay_answers(call, &result))
     return result;
-  crash_point();
-  result = call_run(call);
-  crash_point();
   struct draft draft;
-  draft_begin(&draft, call, JOURNAL_COMPLETE, result);
+  result = observe_begin(call, &draft);
   draft_add_outputs(&draft, call);
   if (result == -E2BIG)
     draft_add(&draft, SEGMENT_OUTPUT, length, (const void *)call->args[length], sizeof(uint32_t));

@@ -324,11 +324,8 @@ int64_t handle_chdir(struct call *call)
       return result;
     }
   }
-  crash_point();
-  int64_t result = call_run(call);
-  crash_point();
   struct draft draft;
-  draft_begin(&draft, call, JOURNAL_COMPLETE, result);
+  int64_t result = observe_begin(call, &draft);
   if (result == 0) {
     int64_t length = raw_syscall2(SYS_getcwd, (uint64_t)engine.directory, sizeof engine.directory);
     if (length > 0)
