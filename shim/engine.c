@@ -271,6 +271,15 @@ static bool has_owner(uint64_t clock)
   return (int32_t)clock < 0 && (clock & CLOCK_KIND) != CLOCK_OF_DESCRIPTOR;
 }
 
+static void use_real_path(struct call *call, unsigned arg)
+{
+  const char *path = identity_path((const char *)call->args[arg]);
+  if (path == (const char *)call->args[arg])
+    return;
+  call->args[arg] = (uint64_t)path;
+  call->string_length[arg] = (uint16_t)raw_length(path);
+}
+
 /* Numbers of the program's own processes and threads become those of this attempt on the way. */
 void call_sign(struct call *call)
 {
@@ -293,6 +302,8 @@ void call_sign(struct call *call)
       if (value) {
         call->string_length[i] = (uint16_t)raw_length((const char *)value);
         hash = hash_mix(hash, hash_bytes((const void *)value, call->string_length[i]));
+        if (CALL_ARG_KIND(arg) == ARG_PATH && __builtin_expect(engine.pid_real != engine.tail.header->pid_seen, 0))
+          use_real_path(call, i);
       }
       break;
     case ARG_PID:

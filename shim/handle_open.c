@@ -186,7 +186,7 @@ int64_t handle_open(struct call *call)
     return -EFAULT;
   call_sign(call);
   char terminal[32];
-  opening.path = terminal_path(opening.path, terminal);
+  opening.path = terminal_path((const char *)call->args[opening.path_arg], terminal);
   if (opening.path == terminal) {
     call->args[opening.path_arg] = (uint64_t)terminal;
     call->string_length[opening.path_arg] = (uint16_t)raw_length(terminal);

@@ -5,6 +5,8 @@
  * the rest, and what it gives is translated. */
 #include "shim/identity.h"
 
+#include "shim/paths.h"
+
 #include <errno.h>
 
 #define THREAD_MAX 1024
@@ -63,6 +65,32 @@ int64_t identity_real(int64_t number)
     if (atomic_load(&threads[i].seen) == number)
       return threads[i].real;
   return number;
+}
+
+/* More than there are threads in the middle of such a call. */
+#define PATH_SLOTS 64
+#define PATH_SLOT_SIZE 128
+
+const char *identity_path(const char *path)
+{
+  static char slots[PATH_SLOTS][PATH_SLOT_SIZE];
+  static _Atomic uint32_t next;
+  const char folder[] = "/proc/";
+  uint64_t number = 0;
+  size_t at = 0;
+  while (at < sizeof folder - 1 && path[at] == folder[at])
+    at++;
+  if (at < sizeof folder - 1)
+    return path;
+  while (path[at] >= '0' && path[at] <= '9' && number <= INT32_MAX)
+    number = number * 10 + (uint64_t)(path[at++] - '0');
+  size_t rest = raw_length(path + at);
+  if ((int64_t)number != seen()[0] || (path[at] && path[at] != '/') || rest >= PATH_SLOT_SIZE - 32)
+    return path;
+  char *slot = slots[atomic_fetch_add(&next, 1) % PATH_SLOTS];
+  size_t used = path_put_number(slot, path_put_text(slot, 0, folder), (uint32_t)real[0], 10);
+  path_put_text(slot, used, path + at);
+  return slot;
 }
 
 /* A thread's number is another one in each attempt, and the first is in the journal. */

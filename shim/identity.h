@@ -14,6 +14,9 @@ void identity_describe(uint64_t args[4]);
 
 /* As the program knows it; as the kernel does. Other numbers are the same. */
 int64_t identity_seen(int64_t number);
+/* A path of /proc with the process's number in it, as the kernel has it. Any other is given back as it is;
+ * a changed one is good for the call that it is for. */
+const char *identity_path(const char *path);
 int64_t identity_real(int64_t number);
 
 #endif
