@@ -4,6 +4,7 @@
  *
  * Nothing in the world is changed, but for the stores of shared mappings. Killed at any line, the next
  * attempt replays again; a file that is not what it was ends the run before anything else happens. */
+#include "shim/credentials.h"
 #include "shim/descriptors.h"
 #include "shim/ghosts.h"
 #include "shim/keep.h"
@@ -253,6 +254,7 @@ void engine_go_live(void)
   descriptor_forget_all();
   descriptors_learn();
   watches_go_live();
+  credentials_go_live();
   atomic_store_explicit(&header->live, 1, memory_order_release);
   timers_go_live();
 }

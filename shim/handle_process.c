@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Threads, children, exec, exit, signals to oneself, and who one is. */
+#include "shim/credentials.h"
 #include "shim/descriptors.h"
 #include "shim/environment.h"
 #include "shim/identity.h"
@@ -278,6 +279,7 @@ int64_t handle_exec(struct call *call)
       if (path_arg)
         placeholder_replace((int)call->args[0]);
       timers_go_live();
+      credentials_go_live();
       int64_t result = exec_real(call, environment_arg);
       engine_failed(TAIL_REPORT_FAILED, "a program that the run had started cannot be started again: ",
                     (const char *)call->args[path_arg], result);
