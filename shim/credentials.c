@@ -8,6 +8,8 @@
 
 #include "shim/engine.h"
 
+#include <sys/prctl.h>
+
 #define NOTED_MAX 64
 #define GROUPS_MAX 64
 
@@ -18,6 +20,28 @@ static struct noted {
 } noted[NOTED_MAX];
 static unsigned count;
 static uint32_t groups[GROUPS_MAX]; /* of the last setgroups */
+
+/* The kernel forgets, when a process becomes another user, that it dies with its supervisor. */
+static void stay_bound(uint64_t signal)
+{
+  if (signal)
+    raw_syscall2(SYS_prctl, PR_SET_PDEATHSIG, signal);
+}
+
+static uint64_t bound_by(void)
+{
+  int signal = 0;
+  raw_syscall2(SYS_prctl, PR_GET_PDEATHSIG, (uint64_t)&signal);
+  return (uint64_t)signal;
+}
+
+static int64_t make(struct call *call)
+{
+  uint64_t signal = bound_by();
+  int64_t result = local(call);
+  stay_bound(signal);
+  return result;
+}
 
 static bool can_wait(const struct call *call)
 {
@@ -41,11 +65,11 @@ static void note(const struct call *call, int64_t result)
 int64_t handle_credentials(struct call *call)
 {
   if (engine_live() || !can_wait(call))
-    return local(call);
+    return make(call);
   call_sign(call);
   const struct journal_entry *entry = replay_take(call, JOURNAL_COMPLETE);
   if (!entry)
-    return local(call);
+    return make(call);
   int64_t result = entry->result;
   if (!raw_is_error(result))
     note(call, result);
@@ -55,11 +79,13 @@ int64_t handle_credentials(struct call *call)
 
 void credentials_go_live(void)
 {
+  uint64_t signal = count ? bound_by() : 0;
   for (unsigned i = 0; i < count; i++) {
     int64_t result = raw_syscall3(noted[i].id, noted[i].args[0], noted[i].args[1], noted[i].args[2]);
     if (result != noted[i].result)
       engine_failed(TAIL_REPORT_FAILED, "the process cannot become the user that it was: ",
                     call_shape_name(noted[i].id), result);
   }
+  stay_bound(signal);
   count = 0;
 }
