@@ -26,8 +26,13 @@ make_calls() {
   local inputs="$BATS_FILE_TMPDIR/inputs-$1"
   "$source/tests/programs/make_inputs" "$inputs"
   cd "$inputs" || return
-  # One of them ends by a signal; whether they do what they promise is tested by their sweeps.
-  "$build/perdure" run -q --id "$1" -- "$build/tests/programs/$1" > /dev/null 2>&1 < /dev/null 3>&- || true
+  local ended=0 wanted=0
+  case $1 in
+  identity) wanted=143 ;; # by a signal
+  output) wanted=3 ;; # it had no input
+  esac
+  "$build/perdure" run -q --id "$1" -- "$build/tests/programs/$1" > /dev/null < /dev/null 3>&- || ended=$?
+  [ "$ended" -eq "$wanted" ] || { echo "$1 ended with $ended"; return 1; }
   "$build/perdure" sql "$1" 'select distinct call from entries' | sort -u > "$made/$1.journal"
   # Calls that strace has no name for are syscall_0x..., by number.
   if grep -qE "^PASS .*tests/programs/$1\.c( |$)" "$claims"; then

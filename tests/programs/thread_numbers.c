@@ -42,7 +42,7 @@ static void asks(const char *who)
   must(clock_gettime(clock, &used) == 0 && clock_getres(clock, &used) == 0);
   must(sched_getaffinity(number, sizeof processors, &processors) == 0);
   must(sched_getscheduler(number) == policy);
-  must(getpriority(PRIO_PROCESS, (id_t)number) == 0);
+  must(getpriority(PRIO_PROCESS, (id_t)number) == getpriority(PRIO_PROCESS, 0));
   must(pthread_kill(self, SIGUSR1) == 0);
   must(syscall(SYS_tkill, number, SIGUSR1) == 0 && syscall(SYS_tgkill, getpid(), number, SIGUSR1) == 0);
   must(syscall(SYS_gettid) == number);

@@ -100,7 +100,7 @@ static void scheduling(void)
   must(syscall(SYS_ioprio_get, 1, pid) >= 0);
   must(syscall(SYS_ioprio_set, 1, pid, 2 << 13 | 4) == 0 && syscall(SYS_ioprio_get, 1, 0) == (2 << 13 | 4));
   must(getpriority(PRIO_PROCESS, (id_t)pid) == getpriority(PRIO_PROCESS, 0));
-  must(setpriority(PRIO_PROCESS, (id_t)pid, 5) == 0 && getpriority(PRIO_PROCESS, (id_t)pid) == 5);
+  must(setpriority(PRIO_PROCESS, (id_t)pid, 19) == 0 && getpriority(PRIO_PROCESS, (id_t)pid) == 19);
   put(out, "scheduling\n");
 }
 
