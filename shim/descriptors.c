@@ -9,6 +9,7 @@
 #include "shim/ghosts.h"
 #include "shim/mappings.h"
 #include "shim/paths.h"
+#include "shim/sockets.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -192,6 +193,8 @@ static void fill(int fd, struct descriptor *descriptor)
     break;
   case S_IFSOCK:
     descriptor->kind = is_pair(fd) ? DESCRIPTOR_PAIR : DESCRIPTOR_SOCKET;
+    if (socket_number(fd, SO_DOMAIN) == AF_NETLINK)
+      descriptor->flags |= DESCRIPTOR_KERNEL;
     tell_outer(descriptor, false);
     break;
   case 0:

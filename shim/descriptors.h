@@ -33,6 +33,7 @@ enum {
   DESCRIPTOR_LISTS_FDS = 16, /* a directory of /proc that lists descriptors */
   DESCRIPTOR_OUTER_FILE = 32, /* a regular file that the run was started with */
   DESCRIPTOR_MAPPED = 64,    /* a placeholder whose file is mapped here: it has a store */
+  DESCRIPTOR_KERNEL = 128,   /* a socket whose other end is the kernel */
 };
 
 struct descriptor {

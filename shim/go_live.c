@@ -5,11 +5,14 @@
  * Nothing in the world is changed, but for the stores of shared mappings. Killed at any line, the next
  * attempt replays again; a file that is not what it was ends the run before anything else happens. */
 #include "shim/descriptors.h"
+#include "shim/epoll_sets.h"
 #include "shim/ghosts.h"
 #include "shim/keep.h"
 #include "shim/locks.h"
 #include "shim/mappings.h"
+#include "shim/messages.h"
 #include "shim/paths.h"
+#include "shim/sockets.h"
 #include "shim/watches.h"
 
 #include <errno.h>
@@ -233,6 +236,9 @@ void engine_go_live(void)
   mappings_go_live();
   ghosts_release();
   locks_take_own();
+  passed_go_live();
+  sockets_go_live();
+  epoll_sets_complete();
   keep_hide_known_links();
   descriptor_forget_all();
   descriptors_learn();

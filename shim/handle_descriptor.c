@@ -3,6 +3,7 @@
  * placeholders: the kernel keeps numbers, sharing, flags and locks, and the result must agree. */
 #include "shim/channels.h"
 #include "shim/descriptors.h"
+#include "shim/epoll_sets.h"
 #include "shim/locks.h"
 #include "shim/number_lock.h"
 
@@ -26,8 +27,10 @@ int64_t handle_close(struct call *call)
 {
   if (is_ours(call->args[0]))
     return -EBADF;
-  if (!engine_live() && replay_next())
+  if (!engine_live() && replay_next()) {
     locks_before_close((int)call->args[0]);
+    epoll_sets_forget((int)call->args[0]);
+  }
   int64_t result = local(call);
   descriptor_forget((int)call->args[0]);
   return result;
@@ -48,6 +51,7 @@ int64_t handle_close_range(struct call *call)
     if (next < 0 || (unsigned)next > last)
       break;
     locks_before_close(next);
+    epoll_sets_forget(next);
     fd = (unsigned)next;
   }
   if (first <= ours && ours <= last && first <= last) {
@@ -95,8 +99,13 @@ int64_t handle_dup(struct call *call)
 {
   if (is_ours(call->args[0]) || (call->id != SYS_dup && is_ours(call->args[1])))
     return -EBADF;
-  if (call->id != SYS_dup && call->args[0] != call->args[1] && !engine_live() && replay_next())
-    locks_before_close((int)call->args[1]);
+  if (!engine_live() && replay_next()) {
+    epoll_sets_before_copy((int)call->args[0]);
+    if (call->id != SYS_dup && call->args[0] != call->args[1]) {
+      locks_before_close((int)call->args[1]);
+      epoll_sets_forget((int)call->args[1]);
+    }
+  }
   int64_t result = local_descriptor(call);
   if (result >= 0)
     descriptor_copy((int)call->args[0], (int)result);
@@ -165,30 +174,6 @@ int64_t handle_pipe(struct call *call)
   return result;
 }
 
-/* A connection that came in: in replay a socket without a peer holds its number. */
-int64_t handle_accept(struct call *call)
-{
-  call_sign(call);
-  if (!engine_live()) {
-    const struct journal_entry *entry = replay_take(call, JOURNAL_COMPLETE);
-    if (entry) {
-      int64_t result = replay_deliver(call, entry);
-      if (!raw_is_error(result)) {
-        uint64_t flags = call->id == SYS_accept4 ? call->args[3] : 0;
-        int64_t fd = raw_syscall3(SYS_socket, 1 /* AF_UNIX */, 1 | flags, 0);
-        descriptor_place(fd, result, "accept");
-        descriptor_forget((int)result);
-      }
-      replay_advance(entry);
-      return result;
-    }
-  }
-  int64_t result = observe(call);
-  if (result >= 0)
-    descriptor_forget((int)result);
-  return result;
-}
-
 /* COMPLETE with `size` bytes of output in argument 2, if it succeeds. */
 static int64_t observe_third(struct call *call, size_t size)
 {
@@ -225,6 +210,8 @@ int64_t handle_fcntl(struct call *call)
   case F_DUPFD_CLOEXEC: {
     if (is_ours(call->args[0]))
       return -EBADF;
+    if (!engine_live() && replay_next())
+      epoll_sets_before_copy((int)call->args[0]);
     int64_t result = local_descriptor(call);
     if (result >= 0)
       descriptor_copy((int)call->args[0], (int)result);
@@ -341,22 +328,6 @@ int64_t handle_ioctl(struct call *call)
   default:
     return observe_third(call, request.output);
   }
-}
-
-/* ---- epoll ---- */
-
-/* An event that is told once (edge triggered, one shot) was told then: the set has to know. */
-int64_t handle_epoll_wait(struct call *call)
-{
-  call_sign(call);
-  const struct journal_entry *entry = engine_live() ? NULL : replay_take(call, JOURNAL_COMPLETE);
-  if (!entry)
-    return observe(call);
-  if (entry->result > 0)
-    raw_syscall4(SYS_epoll_wait, call->args[0], call->args[1], (uint64_t)entry->result, 0);
-  int64_t result = replay_deliver(call, entry);
-  replay_advance(entry);
-  return result;
 }
 
 /* ---- select ---- */

@@ -2,6 +2,7 @@
 /* Threads, children, exec, exit, signals to oneself, and who one is. */
 #include "shim/descriptors.h"
 #include "shim/environment.h"
+#include "shim/epoll_sets.h"
 #include "shim/identity.h"
 #include "shim/paths.h"
 #include "shim/x86_64/tsc_trap.h"
@@ -279,6 +280,7 @@ int64_t handle_exec(struct call *call)
         replay_advance(next);
         return result;
       }
+      epoll_sets_complete();
       if (path_arg)
         placeholder_replace((int)call->args[0]);
       int64_t result = exec_real(call, environment_arg);

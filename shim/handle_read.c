@@ -10,6 +10,7 @@
 #include "shim/keep.h"
 #include "shim/mappings.h"
 #include "shim/paths.h"
+#include "shim/sockets.h"
 #include "shim/watches.h"
 
 #include <errno.h>
@@ -249,7 +250,10 @@ int64_t handle_read(struct call *call)
       const struct journal_segment *segment = journal_find_segment(entry, SEGMENT_REFERENCE, 1);
       if (segment)
         give_reference(call, &reading, entry, (const struct journal_reference *)segment->data);
-      follow(&reading, result);
+      if (descriptor_get(reading.fd)->kind == DESCRIPTOR_SOCKET)
+        socket_follow_read(reading.fd, result, call->args[2]);
+      else
+        follow(&reading, result);
       replay_advance(entry);
       return result;
     }

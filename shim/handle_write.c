@@ -6,6 +6,7 @@
 #include "shim/channels.h"
 #include "shim/descriptors.h"
 #include "shim/keep.h"
+#include "shim/sockets.h"
 #include "shim/stores.h"
 
 #include <errno.h>
@@ -56,7 +57,7 @@ static void describe(const struct call *call, const struct writing *writing,
       .birth_ns = descriptor->birth_ns,
       .offset = writing->positioned ? (int64_t)writing->offset : -1,
       .length = writing->length,
-      .remote = descriptor->kind == DESCRIPTOR_SOCKET,
+      .remote = descriptor->kind == DESCRIPTOR_SOCKET && socket_reaches_out(writing->fd),
   };
   if (descriptor->kind != DESCRIPTOR_REGULAR)
     return;
@@ -252,7 +253,9 @@ int64_t handle_write(struct call *call)
   if (!engine_live()) {
     int64_t result;
     const struct journal_entry *intent, *outcome;
-    if (replay_change(call, &result, &intent, &outcome)) {
+    if (descriptor_get(writing.fd)->kind == DESCRIPTOR_SOCKET && socket_replay_write(call, &result))
+      return result;
+    if (!engine_live() && replay_change(call, &result, &intent, &outcome)) {
       follow(call, &writing, intent, result);
       replay_advance(outcome);
       return result;
