@@ -127,7 +127,7 @@ static void add_written(struct draft *draft, const struct sending *sending, stru
 static int64_t send_live(struct call *call, const struct sending *sending)
 {
   static const struct call_shape kept_here = {.class = CALL_CLASS_CHANGE_LOCAL};
-  struct journal_descriptor rows[PASSED_MAX];
+  struct journal_descriptor rows[DESCRIBED_MAX];
   struct journal_written written = {.remote = true};
   uint32_t lengths[MANY_MAX];
   int fds[PASSED_MAX];
@@ -141,7 +141,11 @@ static int64_t send_live(struct call *call, const struct sending *sending)
   if (!written.remote)
     intended.shape = &kept_here;
   record_intent(&draft, &intended);
+  for (uint64_t i = 0; i < sending->count; i++)
+    passed_translate(message_at(sending, i)->control, message_at(sending, i)->control_length, true);
   int64_t result = call_run(call);
+  for (uint64_t i = 0; i < sending->count; i++)
+    passed_translate(message_at(sending, i)->control, message_at(sending, i)->control_length, false);
   crash_point();
   draft_begin(&draft, call, JOURNAL_RESULT, result);
   draft.tail.arg_count = 0;
@@ -257,11 +261,13 @@ static int64_t receive_message_live(struct call *call)
 {
   struct message *message = (struct message *)call->args[1];
   uint32_t name_room = message->name_length;
-  struct journal_descriptor rows[PASSED_MAX];
+  struct journal_descriptor rows[DESCRIBED_MAX];
   int fds[PASSED_MAX];
   crash_point();
   int64_t result = raw_syscall3(SYS_recvmsg, call->args[0], (uint64_t)message, (uint64_t)flags_of(call));
   crash_point();
+  if (result >= 0)
+    passed_translate(message->control, message->control_length, false);
   struct received received = {.length = (uint32_t)result};
   bool many = call->id == SYS_recvmmsg && result >= 0;
   struct draft draft;

@@ -22,12 +22,15 @@ struct message_of_many {
   uint32_t length;
 };
 
-#define PASSED_MAX 16 /* descriptors of one message that are followed */
+#define PASSED_MAX 253   /* descriptors of one message, in Linux */
+#define DESCRIBED_MAX 8  /* of those, how many an entry describes */
 
 /* The descriptors in a message's control bytes; at most PASSED_MAX. */
 unsigned passed_list(const void *control, uint64_t length, int fds[PASSED_MAX]);
+/* The process's own number in credentials, as the program knows it, or (real) as the kernel does. */
+void passed_translate(void *control, uint64_t length, bool real);
 /* Adds what they are to an entry; `rows` is read at draft_append. */
-void passed_add(struct draft *draft, const int *fds, unsigned count, struct journal_descriptor rows[PASSED_MAX]);
+void passed_add(struct draft *draft, const int *fds, unsigned count, struct journal_descriptor rows[DESCRIBED_MAX]);
 /* Replay: a message that leaves by a named socket takes them along; the same process may get them back. */
 void passed_hold(const int *fds, unsigned count, const struct journal_entry *intent);
 /* Replay: they come out of such a message, with the numbers that the entry says; what was not sent by this

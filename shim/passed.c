@@ -4,6 +4,7 @@
  *
  * Killed at any line, the next attempt holds its own. */
 #include "shim/descriptors.h"
+#include "shim/identity.h"
 #include "shim/messages.h"
 #include "shim/sockets.h"
 
@@ -39,37 +40,45 @@ unsigned passed_list(const void *control, uint64_t length, int fds[PASSED_MAX])
   return count;
 }
 
-void passed_add(struct draft *draft, const int *fds, unsigned count, struct journal_descriptor rows[PASSED_MAX])
+void passed_translate(void *control, uint64_t length, bool real)
 {
-  for (unsigned i = 0; i < count; i++) {
+  for (uint64_t at = 0; control && at + sizeof(struct cmsghdr) + sizeof(int32_t) <= length;) {
+    struct cmsghdr *part = (struct cmsghdr *)((uint8_t *)control + at);
+    int32_t *pid = (int32_t *)(part + 1);
+    if (part->cmsg_len < sizeof *part || part->cmsg_len > length - at)
+      return;
+    if (part->cmsg_level == SOL_SOCKET && part->cmsg_type == SCM_CREDENTIALS)
+      *pid = (int32_t)(real ? identity_real(*pid) : identity_seen(*pid));
+    at += (part->cmsg_len + 7) & ~7ull;
+  }
+}
+
+void passed_add(struct draft *draft, const int *fds, unsigned count, struct journal_descriptor rows[DESCRIBED_MAX])
+{
+  for (unsigned i = 0; i < count && i < DESCRIBED_MAX; i++) {
     rows[i] = (struct journal_descriptor){.fd = fds[i]};
     rows[i].fd_flags = (uint64_t)raw_syscall2(SYS_fcntl, (uint64_t)fds[i], F_GETFD);
     rows[i].flags = (uint32_t)raw_syscall2(SYS_fcntl, (uint64_t)fds[i], F_GETFL);
     file_look(fds[i], "", AT_EMPTY_PATH, &rows[i].file);
+    draft_add(draft, SEGMENT_DESCRIPTOR, i, &rows[i], sizeof rows[i]);
   }
-  if (count)
-    draft_add(draft, SEGMENT_DESCRIPTOR, 0, rows, count * sizeof *rows);
 }
 
-static unsigned rows_of(const struct journal_entry *entry, const struct journal_descriptor **ret_rows)
+static const struct journal_descriptor *row_of(const struct journal_entry *entry, unsigned i)
 {
-  const struct journal_segment *segment = journal_find_segment(entry, SEGMENT_DESCRIPTOR, 0);
-  if (!segment)
-    return 0;
-  *ret_rows = (const struct journal_descriptor *)segment->data;
-  return segment->length / sizeof **ret_rows;
+  const struct journal_segment *segment = journal_find_segment(entry, SEGMENT_DESCRIPTOR, (int)i);
+  return segment ? (const struct journal_descriptor *)segment->data : NULL;
 }
 
 void passed_hold(const int *fds, unsigned count, const struct journal_entry *intent)
 {
-  const struct journal_descriptor *rows;
-  unsigned known = rows_of(intent, &rows);
-  for (unsigned i = 0; i < count && i < known; i++) {
+  const struct journal_descriptor *row;
+  for (unsigned i = 0; i < count && (row = row_of(intent, i)); i++) {
     struct held *place = &held[held_next++ % HELD_MAX];
     if (place->fd)
       raw_syscall1(SYS_close, (uint64_t)place->fd);
     int64_t fd = raw_syscall3(SYS_fcntl, (uint64_t)fds[i], F_DUPFD_CLOEXEC, HELD_FIRST);
-    *place = (struct held){rows[i].file.device, rows[i].file.inode, fd < 0 ? 0 : (int32_t)fd};
+    *place = (struct held){row->file.device, row->file.inode, fd < 0 ? 0 : (int32_t)fd};
   }
 }
 
@@ -99,13 +108,13 @@ static int64_t take(const struct journal_descriptor *row)
 
 void passed_give(const struct journal_entry *entry)
 {
-  const struct journal_descriptor *rows;
-  unsigned count = rows_of(entry, &rows);
-  int made[PASSED_MAX], wanted[PASSED_MAX];
-  for (unsigned i = 0; i < count; i++) {
-    made[i] = (int)take(&rows[i]);
-    wanted[i] = rows[i].fd;
-    raw_syscall3(SYS_fcntl, (uint64_t)made[i], F_SETFD, rows[i].fd_flags & FD_CLOEXEC);
+  const struct journal_descriptor *row;
+  int made[DESCRIBED_MAX], wanted[DESCRIBED_MAX];
+  unsigned count = 0;
+  for (; count < DESCRIBED_MAX && (row = row_of(entry, count)); count++) {
+    made[count] = (int)take(row);
+    wanted[count] = row->fd;
+    raw_syscall3(SYS_fcntl, (uint64_t)made[count], F_SETFD, row->fd_flags & FD_CLOEXEC);
   }
   passed_place(made, wanted, count);
 }
