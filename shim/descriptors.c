@@ -98,7 +98,8 @@ static void tell_nameless(int fd, struct descriptor *descriptor)
     descriptor->kind = DESCRIPTOR_MEMFD;
     return;
   }
-  if (engine_live())
+  /* One that was on its way in a message when the process went live. */
+  if (!engine.feed)
     return;
   name += sizeof PLACEHOLDER_NAME - 1;
   uint64_t outcome = take_number(&name);

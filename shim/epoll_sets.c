@@ -3,6 +3,7 @@
 #include "shim/epoll_sets.h"
 
 #include "shim/descriptors.h"
+#include "shim/readiness.h"
 
 #include <sys/epoll.h>
 
@@ -130,9 +131,14 @@ static void told(const struct call *call, const struct journal_entry *entry)
   int set = (int)call->args[0];
   const struct event *events = (const struct event *)call->args[1];
   for (unsigned i = 0; i < member_count; i++)
-    for (int64_t j = 0; members[i].set == set && members[i].events & EPOLLONESHOT && j < entry->result; j++)
-      if (data_of(&events[j]) == members[i].data)
+    for (int64_t j = 0; members[i].set == set && j < entry->result; j++) {
+      if (data_of(&events[j]) != members[i].data)
+        continue;
+      if (events[j].events & EPOLLIN)
+        readiness_told(members[i].fd);
+      if (members[i].events & EPOLLONESHOT)
         members[i].events = 0;
+    }
 }
 
 int64_t handle_epoll_wait(struct call *call)

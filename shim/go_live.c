@@ -12,6 +12,7 @@
 #include "shim/mappings.h"
 #include "shim/messages.h"
 #include "shim/paths.h"
+#include "shim/readiness.h"
 #include "shim/sockets.h"
 #include "shim/watches.h"
 
@@ -212,8 +213,12 @@ static void replace_placeholders(int fd)
 
 void placeholder_replace(int fd)
 {
-  if (descriptor_get(fd)->kind == DESCRIPTOR_PLACEHOLDER)
-    replace_placeholders(fd);
+  const struct descriptor *descriptor = descriptor_get(fd);
+  if (descriptor->kind != DESCRIPTOR_PLACEHOLDER)
+    return;
+  if (engine_live() && descriptor->flags & DESCRIPTOR_GHOST)
+    cannot_reopen("(no name, in a message on its way)", 0);
+  replace_placeholders(fd);
 }
 
 void engine_go_live(void)
@@ -238,6 +243,7 @@ void engine_go_live(void)
   locks_take_own();
   passed_go_live();
   sockets_go_live();
+  readiness_go_live();
   epoll_sets_complete();
   keep_hide_known_links();
   descriptor_forget_all();

@@ -6,12 +6,14 @@
 #include "shim/epoll_sets.h"
 #include "shim/locks.h"
 #include "shim/number_lock.h"
+#include "shim/readiness.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <linux/fs.h>
 #include <linux/sockios.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -104,6 +106,7 @@ int64_t handle_dup(struct call *call)
     if (call->id != SYS_dup && call->args[0] != call->args[1]) {
       locks_before_close((int)call->args[1]);
       epoll_sets_forget((int)call->args[1]);
+      readiness_used((int)call->args[1]);
     }
   }
   int64_t result = local_descriptor(call);
@@ -115,8 +118,11 @@ int64_t handle_dup(struct call *call)
 int64_t handle_makefd(struct call *call)
 {
   int64_t result = local_descriptor(call);
-  if (result >= 0)
-    descriptor_forget((int)result);
+  if (result < 0)
+    return result;
+  descriptor_forget((int)result);
+  if (!engine_live())
+    readiness_used((int)result);
   return result;
 }
 
@@ -270,6 +276,14 @@ static const struct request requests[] = {
     {TIOCOUTQ, REQUEST_OBSERVE, 4, 0},
     {FIONREAD, REQUEST_OBSERVE, 4, 0},
     {FIOQSIZE, REQUEST_OBSERVE, 8, 0},
+    {SIOCGIFNAME, REQUEST_OBSERVE, 40, 4},
+    {SIOCGIFFLAGS, REQUEST_OBSERVE, 40, 0},
+    {SIOCGIFADDR, REQUEST_OBSERVE, 40, 0},
+    {SIOCGIFBRDADDR, REQUEST_OBSERVE, 40, 0},
+    {SIOCGIFNETMASK, REQUEST_OBSERVE, 40, 0},
+    {SIOCGIFMTU, REQUEST_OBSERVE, 40, 0},
+    {SIOCGIFHWADDR, REQUEST_OBSERVE, 40, 0},
+    {SIOCGIFINDEX, REQUEST_OBSERVE, 40, 0},
     {FIOCLEX, REQUEST_LOCAL, 0, 0},
     {FIONCLEX, REQUEST_LOCAL, 0, 0},
     {FIONBIO, REQUEST_LOCAL, 0, 4},
@@ -330,7 +344,36 @@ int64_t handle_ioctl(struct call *call)
   }
 }
 
-/* ---- select ---- */
+/* ---- poll and select ---- */
+
+struct polled {
+  int fd;
+  uint16_t events, happened;
+};
+
+int64_t handle_poll(struct call *call)
+{
+  call_sign(call);
+  const struct journal_entry *entry = engine_live() ? NULL : replay_take(call, JOURNAL_COMPLETE);
+  if (!entry)
+    return observe(call);
+  int64_t result = replay_deliver(call, entry);
+  const struct polled *polled = (const struct polled *)call->args[0];
+  for (uint64_t i = 0; result > 0 && i < call->args[1]; i++)
+    if (polled[i].happened & POLLIN)
+      readiness_told(polled[i].fd);
+  replay_advance(entry);
+  return result;
+}
+
+/* The set of what can be read. */
+static void follow_select(const struct call *call, int64_t result)
+{
+  const uint64_t *readable = (const uint64_t *)call->args[1];
+  for (int fd = 0; result > 0 && readable && fd < (int)call->args[0]; fd++)
+    if (readable[fd / 64] >> (fd % 64) & 1)
+      readiness_told(fd);
+}
 
 /* Three sets of nfds bits in whole longs, and for select the time that is left. */
 int64_t handle_select(struct call *call)
@@ -340,6 +383,7 @@ int64_t handle_select(struct call *call)
     const struct journal_entry *entry = replay_take(call, JOURNAL_COMPLETE);
     if (entry) {
       int64_t result = replay_deliver(call, entry);
+      follow_select(call, result);
       replay_advance(entry);
       return result;
     }

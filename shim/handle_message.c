@@ -8,6 +8,7 @@
 #include "shim/channels.h"
 #include "shim/descriptors.h"
 #include "shim/messages.h"
+#include "shim/readiness.h"
 #include "shim/sockets.h"
 
 #include <errno.h>
@@ -264,7 +265,9 @@ static int64_t receive_message_live(struct call *call)
   struct journal_descriptor rows[DESCRIBED_MAX];
   int fds[PASSED_MAX];
   crash_point();
-  int64_t result = raw_syscall3(SYS_recvmsg, call->args[0], (uint64_t)message, (uint64_t)flags_of(call));
+  int64_t result = readiness_lost((int)call->args[0])
+                       ? -EAGAIN
+                       : raw_syscall3(SYS_recvmsg, call->args[0], (uint64_t)message, (uint64_t)flags_of(call));
   crash_point();
   if (result >= 0)
     passed_translate(message->control, message->control_length, false);
@@ -275,8 +278,10 @@ static int64_t receive_message_live(struct call *call)
   if (result >= 0) {
     add_received(&draft, call, message, name_room, &received);
     unsigned count = passed_list(message->control, message->control_length, fds);
-    for (unsigned i = 0; i < count; i++)
+    for (unsigned i = 0; i < count; i++) {
       descriptor_forget(fds[i]);
+      placeholder_replace(fds[i]);
+    }
     passed_add(&draft, fds, count, rows);
   }
   draft_append(&draft);
@@ -338,7 +343,7 @@ static int64_t receive_message(struct call *call)
 static int64_t receive_live(struct call *call)
 {
   crash_point();
-  int64_t result = call_run(call);
+  int64_t result = readiness_lost((int)call->args[0]) ? -EAGAIN : call_run(call);
   crash_point();
   struct draft draft;
   draft_begin(&draft, call, JOURNAL_COMPLETE, result);

@@ -7,6 +7,7 @@
 #include "shim/descriptors.h"
 #include "shim/epoll_sets.h"
 #include "shim/paths.h"
+#include "shim/readiness.h"
 #include "shim/sockets.h"
 
 #include <errno.h>
@@ -268,10 +269,15 @@ int64_t handle_accept(struct call *call)
   call_sign(call);
   const struct journal_entry *entry = take_complete(call, &result);
   if (entry) {
+    readiness_used((int)call->args[0]);
     if (!raw_is_error(result))
       accept_again(call, result);
     replay_advance(entry);
     return result;
+  }
+  if (readiness_lost((int)call->args[0])) {
+    record_complete(call, -ECONNABORTED);
+    return -ECONNABORTED;
   }
   result = observe(call);
   if (result >= 0)

@@ -5,6 +5,7 @@
 #include "shim/sockets.h"
 
 #include "shim/descriptors.h"
+#include "shim/readiness.h"
 
 #include <errno.h>
 #include <linux/filter.h>
@@ -99,6 +100,7 @@ void socket_follow(int fd, int64_t result, bool error)
 
 void socket_follow_read(int fd, int64_t result, uint64_t asked)
 {
+  readiness_used(fd);
   socket_follow(fd, result, false);
   if (result != 0 || !asked)
     return;
