@@ -297,6 +297,14 @@ static void drop_from_kernel(int fd, int flags)
     raw_syscall6(SYS_recvfrom, (uint64_t)fd, (uint64_t)&byte, 1, MSG_DONTWAIT, 0, 0);
 }
 
+/* What was only looked at is there still, as far as the program knows. */
+static void follow_received(int fd, int64_t result, uint64_t asked, int flags)
+{
+  socket_follow_read(fd, result, asked);
+  if (flags & MSG_PEEK && result >= 0)
+    readiness_told(fd);
+}
+
 /* What the entry says that came with the message, and where it came from. */
 static void follow_message(struct call *call, struct message *message, const struct journal_entry *entry)
 {
@@ -315,7 +323,8 @@ static void follow_message(struct call *call, struct message *message, const str
     if (entry->result >= 0)
       passed_give(entry);
     bool empty = !control || !control->length;
-    socket_follow_read(fd, entry->result, empty ? vector_length(message->pieces, message->piece_count) : 0);
+    uint64_t asked = empty ? vector_length(message->pieces, message->piece_count) : 0;
+    follow_received(fd, entry->result, asked, flags_of(call));
   }
 }
 
@@ -367,7 +376,7 @@ static int64_t receive(struct call *call)
   if (descriptor->flags & DESCRIPTOR_KERNEL)
     drop_from_kernel(fd, flags);
   else if (descriptor->kind == DESCRIPTOR_SOCKET)
-    socket_follow_read(fd, result, call->args[2]);
+    follow_received(fd, result, call->args[2], flags);
   else if (!(flags & MSG_PEEK))
     channel_take(fd, result);
   replay_advance(entry);
