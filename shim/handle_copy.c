@@ -131,12 +131,13 @@ static int64_t copy_into_socket(struct call *call)
 {
   struct copying copying = copying_of(call);
   sign(call, &copying);
-  const struct journal_entry *intent, *outcome;
+  const struct journal_entry *outcome;
   int64_t result;
-  if (!engine_live() && socket_replay_change(call, false, &result, &intent, &outcome)) {
+  if (!engine_live() && replay_change(call, &result, NULL, &outcome)) {
     follow(&copying, result);
     socket_follow(copying.to, result, false);
     replay_advance(outcome);
+    socket_signal(result, 0);
     return result;
   }
   const struct descriptor *target = descriptor_get(copying.to);
@@ -152,8 +153,9 @@ static int64_t copy_into_socket(struct call *call)
   draft_add(&draft, SEGMENT_WRITTEN, 0, &written, sizeof written);
   call->remote = written.remote;
   record_intent(&draft, call);
-  result = call_run(call);
+  result = socket_run_quietly(call);
   record_result(call, result);
+  socket_signal(result, 0);
   return result;
 }
 

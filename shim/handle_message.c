@@ -144,7 +144,10 @@ static int64_t send_live(struct call *call, const struct sending *sending)
   record_intent(&draft, &intended);
   for (uint64_t i = 0; i < sending->count; i++)
     passed_translate(message_at(sending, i)->control, message_at(sending, i)->control_length, true);
-  int64_t result = call_run(call);
+  struct call quiet = *call;
+  if (sending->count)
+    quiet.args[call->id == SYS_sendmsg ? 2 : 3] |= MSG_NOSIGNAL;
+  int64_t result = call_run(&quiet);
   for (uint64_t i = 0; i < sending->count; i++)
     passed_translate(message_at(sending, i)->control, message_at(sending, i)->control_length, false);
   crash_point();
@@ -202,11 +205,15 @@ int64_t handle_send(struct call *call)
     return send_in_pair(call);
   replayed.signature = call->signature;
   replayed.args[5] = (uint64_t)lengths;
-  if (engine_live() || !socket_replay_change(&replayed, sending.flags & MSG_NOSIGNAL || !sending.count, &result, &intent, &outcome))
-    return send_live(call, &sending);
-  copy_lengths(&sending, result, lengths, true);
-  follow_send(&sending, intent, result);
-  replay_advance(outcome);
+  if (engine_live() || !replay_change(&replayed, &result, &intent, &outcome)) {
+    result = send_live(call, &sending);
+  } else {
+    copy_lengths(&sending, result, lengths, true);
+    follow_send(&sending, intent, result);
+    replay_advance(outcome);
+  }
+  if (sending.count)
+    socket_signal(result, (uint64_t)sending.flags);
   return result;
 }
 

@@ -111,8 +111,11 @@ static int64_t write_change(struct call *call, const struct writing *writing,
   add_shown(&draft, call, writing);
   call->remote = written.remote;
   record_intent(&draft, call);
-  int64_t result = call_run(call);
+  bool to_socket = descriptor->kind == DESCRIPTOR_SOCKET;
+  int64_t result = to_socket ? socket_write(call) : call_run(call);
   record_result(call, result);
+  if (to_socket)
+    socket_signal(result, 0);
   return result;
 }
 

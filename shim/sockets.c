@@ -12,6 +12,8 @@
 #include <linux/netlink.h>
 #include <netinet/in.h>
 #include <signal.h>
+#include <sys/uio.h>
+#include <time.h>
 
 #define STATE_MARK 0x70657264u
 #define STATE_WORDS 10 /* the mark, the flags, four places of two words */
@@ -132,49 +134,48 @@ bool socket_reaches_out(int fd)
   return result != 0 || port_of(&peer) != 53;
 }
 
-/* The outcome of a change whose intent has been taken; a signal handler's calls may come before it. */
-static const struct journal_entry *outcome_ahead(const struct call *call)
-{
-  unsigned depth = 0;
-  const struct journal_entry *entry = replay_own_next();
-  for (; entry; entry = replay_peek(entry)) {
-    if (entry->call != call->id)
-      continue;
-    if (entry->kind == JOURNAL_INTENT)
-      depth++;
-    else if (entry->kind == JOURNAL_RESULT && depth-- == 0)
-      return entry;
-  }
-  return NULL;
-}
-
-bool socket_replay_change(struct call *call, bool silent, int64_t *ret_result,
-                          const struct journal_entry **ret_intent, const struct journal_entry **ret_outcome)
-{
-  const struct journal_entry *intent = replay_take(call, JOURNAL_INTENT);
-  if (!intent)
-    return false;
-  replay_advance(intent);
-  const struct journal_entry *outcome = outcome_ahead(call);
-  if (!silent && outcome && outcome->result == -EPIPE)
-    raw_syscall3(SYS_tgkill, (uint64_t)engine.pid_real, (uint64_t)raw_syscall0(SYS_gettid), SIGPIPE);
-  outcome = replay_take(call, JOURNAL_RESULT);
-  if (!outcome)
-    engine_failed(TAIL_REPORT_FAILED, "the feed ends between a change and its outcome: ", call_shape_name(call->id), 0);
-  *ret_result = replay_deliver(call, outcome);
-  *ret_intent = intent;
-  *ret_outcome = outcome;
-  return true;
-}
-
 bool socket_replay_write(struct call *call, int64_t *ret_result)
 {
-  const struct journal_entry *intent, *outcome;
-  if (!socket_replay_change(call, false, ret_result, &intent, &outcome))
+  const struct journal_entry *outcome;
+  if (!replay_change(call, ret_result, NULL, &outcome))
     return false;
   socket_follow((int)call->args[0], *ret_result, false);
   replay_advance(outcome);
+  socket_signal(*ret_result, 0);
   return true;
+}
+
+int64_t socket_write(const struct call *call)
+{
+  struct msghdr message = {.msg_iov = (struct iovec *)call->args[1], .msg_iovlen = call->args[2]};
+  switch (call->id) {
+  case SYS_write:
+    return raw_syscall6(SYS_sendto, call->args[0], call->args[1], call->args[2], MSG_NOSIGNAL, 0, 0);
+  case SYS_writev:
+    return raw_syscall3(SYS_sendmsg, call->args[0], (uint64_t)&message, MSG_NOSIGNAL);
+  default:
+    return socket_run_quietly(call);
+  }
+}
+
+int64_t socket_run_quietly(const struct call *call)
+{
+  const uint64_t broken_pipe = 1ull << (SIGPIPE - 1);
+  const struct timespec none = {0, 0};
+  uint64_t before, pending = 0;
+  raw_syscall2(SYS_rt_sigpending, (uint64_t)&pending, 8);
+  raw_syscall4(SYS_rt_sigprocmask, SIG_BLOCK, (uint64_t)&broken_pipe, (uint64_t)&before, 8);
+  int64_t result = call_run(call);
+  if (result == -EPIPE && !(pending & broken_pipe))
+    raw_syscall4(SYS_rt_sigtimedwait, (uint64_t)&broken_pipe, 0, (uint64_t)&none, 8);
+  raw_syscall4(SYS_rt_sigprocmask, SIG_SETMASK, (uint64_t)&before, 0, 8);
+  return result;
+}
+
+void socket_signal(int64_t result, uint64_t flags)
+{
+  if (result == -EPIPE && !(flags & MSG_NOSIGNAL))
+    raw_syscall3(SYS_tgkill, (uint64_t)engine.pid_real, (uint64_t)raw_syscall0(SYS_gettid), SIGPIPE);
 }
 
 /* A path in an address ends at its NUL: what lies behind is whatever the caller's stack held. */

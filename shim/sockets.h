@@ -55,9 +55,13 @@ void socket_follow_read(int fd, int64_t result, uint64_t asked);
 
 /* Does what is sent there reach anybody, and change anything? Not: the kernel, a name server. */
 bool socket_reaches_out(int fd);
-/* As replay_change(), with the signal that the kernel sends with EPIPE, unless silent. */
-bool socket_replay_change(struct call *call, bool silent, int64_t *ret_result,
-                          const struct journal_entry **ret_intent, const struct journal_entry **ret_outcome);
+/* The kernel's signal for EPIPE would run its handler before the outcome is journaled, which replay could not
+ * tell from one that comes at another time. So calls run without it, and it is sent behind the outcome, in
+ * both modes. */
+int64_t socket_write(const struct call *call);
+int64_t socket_run_quietly(const struct call *call);
+/* What a send with those flags gave is journaled. */
+void socket_signal(int64_t result, uint64_t flags);
 /* Replay of a write to a socket; false: live now. */
 bool socket_replay_write(struct call *call, int64_t *ret_result);
 

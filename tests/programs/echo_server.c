@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Answers each line that it gets, over TCP, UDP and a UNIX socket, with "answer to LINE", and writes it to a log.
  *
- * Arguments: the log; a named pipe that is told the port (TCP's and UDP's) when all are open; a path for the
+ * "bye" ends a connection. A fourth argument is an address where names are asked for by
+ * port 53 too. Arguments: the log; a named pipe that is told the port (TCP's and UDP's) when all are open; a path for the
  * UNIX socket. What looks like a question of DNS gets an answer of one: 192.0.2.7 to A, nothing to others. */
 #include "must.h"
 
@@ -19,9 +20,9 @@ struct connection {
   size_t used;
 };
 
-static struct pollfd polled[3 + CONNECTIONS_MAX];
-static struct connection connections[3 + CONNECTIONS_MAX];
-static nfds_t polled_count = 3;
+static struct pollfd polled[4 + CONNECTIONS_MAX];
+static struct connection connections[4 + CONNECTIONS_MAX];
+static nfds_t polled_count = 4;
 static int out;
 
 static int listen_on(int family, int type, const struct sockaddr *address, socklen_t length)
@@ -103,9 +104,16 @@ static void take_connection(int listener)
   int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
   if (fd < 0)
     return;
-  must(polled_count < 3 + CONNECTIONS_MAX);
+  must(polled_count < 4 + CONNECTIONS_MAX);
   connections[polled_count].used = 0;
   polled[polled_count++] = (struct pollfd){fd, POLLIN, 0};
+}
+
+static void drop_connection(nfds_t i)
+{
+  must(close(polled[i].fd) == 0);
+  polled[i] = polled[--polled_count];
+  connections[i] = connections[polled_count];
 }
 
 static void take_bytes(nfds_t i)
@@ -113,14 +121,14 @@ static void take_bytes(nfds_t i)
   struct connection *connection = &connections[i];
   ssize_t got = recv(polled[i].fd, connection->line + connection->used, sizeof connection->line - 1 - connection->used, 0);
   if (got <= 0) {
-    must(close(polled[i].fd) == 0);
-    polled[i] = polled[--polled_count];
-    *connection = connections[polled_count];
+    drop_connection(i);
     return;
   }
   connection->used += (size_t)got;
   connection->line[connection->used] = 0;
-  if (connection->line[connection->used - 1] == '\n') {
+  if (strcmp(connection->line, "bye\n") == 0) {
+    drop_connection(i);
+  } else if (connection->line[connection->used - 1] == '\n') {
     answer_line(polled[i].fd, connection->line, NULL, 0);
     connection->used = 0;
   }
@@ -128,7 +136,7 @@ static void take_bytes(nfds_t i)
 
 int main(int argc, char **argv)
 {
-  must(argc == 4);
+  must(argc == 4 || argc == 5);
   signal(SIGPIPE, SIG_IGN);
   out = open(argv[1], O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
   int port = open_ports();
@@ -136,13 +144,20 @@ int main(int argc, char **argv)
   strncpy(path.sun_path, argv[3], sizeof path.sun_path - 1);
   polled[2] = (struct pollfd){listen_on(AF_UNIX, SOCK_STREAM, (struct sockaddr *)&path, sizeof path), POLLIN, 0};
   must(out >= 0 && polled[2].fd >= 0);
+  struct sockaddr_in names = {.sin_family = AF_INET, .sin_port = htons(53)};
+  polled[3] = (struct pollfd){-1, POLLIN, 0};
+  if (argc == 5) {
+    must(inet_pton(AF_INET, argv[4], &names.sin_addr) == 1);
+    polled[3].fd = listen_on(AF_INET, SOCK_DGRAM, (struct sockaddr *)&names, sizeof names);
+    must(polled[3].fd >= 0);
+  }
   int ready = open(argv[2], O_WRONLY);
   must(ready >= 0);
   dprintf(ready, "%d\n", port);
   must(close(ready) == 0);
   for (;;) {
     must(poll(polled, polled_count, -1) > 0);
-    for (nfds_t i = polled_count; i-- > 3;)
+    for (nfds_t i = polled_count; i-- > 4;)
       if (polled[i].revents)
         take_bytes(i);
     if (polled[0].revents)
@@ -151,5 +166,7 @@ int main(int argc, char **argv)
       take_datagram(polled[1].fd);
     if (polled[2].revents)
       take_connection(polled[2].fd);
+    if (polled[3].revents)
+      take_datagram(polled[3].fd);
   }
 }

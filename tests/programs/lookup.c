@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* getaddrinfo: a name in a file, the addresses of the machine (netlink), and a name server: that of an
- * echo_server, whose port is the argument. */
+ * echo_server. Arguments: its address and port. */
 #include "must.h"
 
 #include <arpa/inet.h>
@@ -26,14 +26,14 @@ static void look_up(const char *name, const char *service, int family, const cha
 
 int main(int argc, char **argv)
 {
-  must(argc == 2 && res_init() == 0);
+  must(argc == 3 && res_init() == 0);
   _res.nscount = 1;
   _res.retrans = 1;
   /* One question is lost with each crash. */
   _res.retry = 5;
   _res.nsaddr_list[0].sin_family = AF_INET;
-  _res.nsaddr_list[0].sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  _res.nsaddr_list[0].sin_port = htons((uint16_t)atoi(argv[1]));
+  must(inet_pton(AF_INET, argv[1], &_res.nsaddr_list[0].sin_addr) == 1);
+  _res.nsaddr_list[0].sin_port = htons((uint16_t)atoi(argv[2]));
   look_up("127.0.0.1", "http", AF_UNSPEC, "127.0.0.1");
   look_up("both.perdure.test", "80", AF_UNSPEC, "192.0.2.7");
   look_up("four.perdure.test", "80", AF_INET, "192.0.2.7");
