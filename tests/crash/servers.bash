@@ -38,9 +38,21 @@ start_line_client() {
   servers+=($!)
 }
 
-# A port that nobody has, for a server whose clients must know it before it runs.
+# A port that nobody has, for a server whose clients must know it before it runs. Not one that the kernel gives
+# to clients: who asks for it while nobody has it may be connected to himself.
 free_port() {
-  /usr/bin/python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+  /usr/bin/python3 - << 'END'
+import os, socket
+port = 10000 + os.getpid() % 10000
+while True:
+    try:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+        break
+    except OSError:
+        port += 1
+print(port)
+END
 }
 
 # start_tls_server: https on $port of localhost, with the files `small` and `large`; $tls_certificate.

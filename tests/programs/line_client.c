@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 
 #define RETRY_MS 2
@@ -17,7 +18,9 @@ static int connect_to(const char *where)
   int path = where[0] == '/', fd = socket(path ? AF_UNIX : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   in.sin_port = htons((uint16_t)atoi(where));
   strncpy(un.sun_path, where, sizeof un.sun_path - 1);
-  must(fd >= 0);
+  /* A server that goes while the kernel makes the connection may leave this end of it alone. */
+  const struct timeval patience = {.tv_sec = 1};
+  must(fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) == 0);
   int result = path ? connect(fd, (struct sockaddr *)&un, sizeof un) : connect(fd, (struct sockaddr *)&in, sizeof in);
   if (result == 0)
     return fd;
