@@ -6,6 +6,7 @@
  * socket that has come there since. Other names die with the process. */
 #include "shim/descriptors.h"
 #include "shim/epoll_sets.h"
+#include "shim/identity.h"
 #include "shim/paths.h"
 #include "shim/readiness.h"
 #include "shim/sockets.h"
@@ -166,20 +167,34 @@ static int64_t name_asked(struct call *call, const struct journal_entry *entry, 
   return result;
 }
 
+/* The process itself is called by the number that it knows. */
+static int64_t ask_credentials(struct call *call)
+{
+  crash_point();
+  int64_t result = call_run(call);
+  crash_point();
+  int32_t *pid = (int32_t *)call->args[3];
+  if (result == 0 && call->value_room >= sizeof *pid)
+    *pid = (int32_t)identity_seen(*pid);
+  record_complete(call, result);
+  return result;
+}
+
 /* getsockname, getpeername, getsockopt: from the journal; what they tell of the connection is kept. */
 int64_t handle_socket_asked(struct call *call)
 {
   int64_t result;
   int fd = (int)call->args[0];
+  bool own_option = call->id == SYS_getsockopt && call->args[1] == SOL_SOCKET;
   call_sign(call);
   const struct journal_entry *entry = take_complete(call, &result);
   if (!entry)
-    return observe(call);
+    return own_option && call->args[2] == SO_PEERCRED ? ask_credentials(call) : observe(call);
   if (call->id == SYS_getsockname)
     name_asked(call, entry, result);
   else if (call->id == SYS_getpeername && result == 0 && descriptor_get(fd)->kind == DESCRIPTOR_SOCKET)
     socket_follow(fd, 0, false);
-  else if (call->id == SYS_getsockopt && result == 0 && call->args[1] == SOL_SOCKET && call->args[2] == SO_ERROR)
+  else if (own_option && result == 0 && call->args[2] == SO_ERROR)
     socket_follow(fd, -(int64_t)*(const int *)call->args[3], true);
   replay_advance(entry);
   return result;

@@ -73,6 +73,9 @@ static void by_pair(void)
   int ends[2], sent[2], taken[4], on = 1;
   must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
   must(setsockopt(ends[1], SOL_SOCKET, SO_PASSCRED, &on, sizeof on) == 0);
+  struct ucred peer;
+  socklen_t length = sizeof peer;
+  must(getsockopt(ends[0], SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 && peer.pid == getpid());
   make("one", sent);
   must(send_fds(ends[0], sent, 2) == 4);
   must(close(sent[0]) == 0 && close(sent[1]) == 0);
