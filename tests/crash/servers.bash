@@ -62,11 +62,13 @@ start_tls_server() {
   tls_certificate="$files/certificate.pem"
   openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost \
     -addext subjectAltName=DNS:localhost -keyout "$files/key.pem" -out "$tls_certificate" 2> "$files/made"
-  echo small > "$files/small"
-  head -c 40000 /dev/zero | tr '\0' x > "$files/large"
+  # With their lengths: without one, the end of a broken TLS connection is nothing special to Python.
+  printf 'HTTP/1.0 200 OK\r\nContent-Length: 6\r\n\r\nsmall\n' > "$files/small"
+  printf 'HTTP/1.0 200 OK\r\nContent-Length: 40000\r\n\r\n' > "$files/large"
+  head -c 40000 /dev/zero | tr '\0' x >> "$files/large"
   mkfifo "$files/said"
   # It says where it listens, and then much that nobody reads.
-  (cd "$files" && exec openssl s_server -WWW -accept 127.0.0.1:0 -cert certificate.pem -key key.pem > said 2> errors 3>&-) &
+  (cd "$files" && exec openssl s_server -HTTP -accept 127.0.0.1:0 -cert certificate.pem -key key.pem > said 2> errors 3>&-) &
   servers+=($!)
   exec 4< "$files/said"
   while read -r line <&4; do

@@ -252,14 +252,14 @@ END
   sweep_points=60
   start_tls_server
   cat > "$inputs/client.py" << 'END'
-import ssl, sys, urllib.request
+import http.client, ssl, sys, urllib.request
 context = ssl.create_default_context(cafile=sys.argv[2])
 def fetch(url):
     for attempt in range(6):
         try:
             with urllib.request.urlopen(url, context=context, timeout=20) as answer:
                 return answer.status, answer.read()
-        except OSError:
+        except (OSError, http.client.HTTPException):
             pass
     raise SystemExit("gave up")
 for name in ("small", "large", "small"):
