@@ -154,7 +154,7 @@ enum tail_durable {
   TAIL_DURABLE = 2, /* the store is on disk, and from here on before `drained` moves */
 };
 
-enum { TAIL_NOTED_CHILD = 1, TAIL_NOTED_SHARED_MAPPING = 2, TAIL_NOTED_RDTSC = 4, TAIL_NOTED_ANSWER = 8 };
+enum { TAIL_NOTED_CHILD = 1, TAIL_NOTED_SHARED_MAPPING = 2, TAIL_NOTED_RDTSC = 4, TAIL_NOTED_ANSWER = 8, TAIL_NOTED_PORT = 64 };
 
 _Static_assert(sizeof(struct tail_header) <= TAIL_HEADER_SIZE, "the header fits its space");
 

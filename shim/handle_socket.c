@@ -66,6 +66,7 @@ static int64_t bind_path_live(struct call *call, const char *path)
   size_t length = path_name(AT_FDCWD, path, full);
   draft_begin(&draft, call, JOURNAL_INTENT, 0);
   draft_add(&draft, SEGMENT_FULL_PATH, 1, full, length);
+  draft_add(&draft, SEGMENT_ADDRESS, 1, (const void *)call->args[1], (uint32_t)call->args[2]);
   if (file_look(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, &file) == 0)
     draft_add(&draft, SEGMENT_FILE, 1, &file, sizeof file);
   record_intent(&draft, call);
@@ -200,6 +201,23 @@ int64_t handle_socket_asked(struct call *call)
   return result;
 }
 
+static bool is_filter(const struct call *call, bool *ret_attached)
+{
+  if (call->args[1] != SOL_SOCKET)
+    return false;
+  *ret_attached = call->args[2] == SO_ATTACH_FILTER || call->args[2] == SO_ATTACH_BPF;
+  return *ret_attached || call->args[2] == SO_DETACH_FILTER || call->args[2] == SO_LOCK_FILTER;
+}
+
+/* In its place is what replay keeps there; it belongs to raw sockets, and is not put back. */
+static void follow_filter(int fd, bool attached)
+{
+  struct socket_state state = socket_state_get(fd);
+  state.flags &= ~(uint32_t)SOCKET_FILTERED;
+  state.flags |= attached ? SOCKET_FILTERED : 0;
+  socket_state_put(fd, &state);
+}
+
 /* Options are set on what stands for the socket; some need a connection, and mean nothing without one. */
 int64_t handle_socket_option(struct call *call)
 {
@@ -208,9 +226,10 @@ int64_t handle_socket_option(struct call *call)
   const struct journal_entry *entry = take_complete(call, &result);
   if (!entry)
     return observe(call);
-  bool filter = call->args[1] == SOL_SOCKET &&
-                (call->args[2] == SO_ATTACH_FILTER || call->args[2] == SO_DETACH_FILTER || call->args[2] == SO_LOCK_FILTER);
-  if (result == 0 && !filter)
+  bool attached;
+  if (result == 0 && is_filter(call, &attached))
+    follow_filter((int)call->args[0], attached);
+  else if (result == 0)
     call_run(call);
   replay_advance(entry);
   return result;
@@ -223,7 +242,7 @@ static void follow_connect(int fd, const struct call *call, const struct journal
   struct socket_state state = socket_state_get(fd);
   const uint16_t *family = (const uint16_t *)call->args[1];
   if (result == 0 && family && *family == AF_UNSPEC) {
-    state.flags = 0;
+    state.flags &= SOCKET_FILTERED;
     state.peer = 0;
   } else if (result == 0 && !socket_is_stream(fd)) {
     state.peer = feed_offset(intent);
@@ -253,12 +272,17 @@ int64_t handle_connect(struct call *call)
     replay_advance(outcome);
     return result;
   }
+  /* Connecting a datagram socket sends nothing. */
+  static const struct call_shape kept_here = {.class = CALL_CLASS_CHANGE_LOCAL};
+  struct call intended = *call;
   struct draft draft;
   uint32_t length = (uint32_t)call->args[2];
   draft_begin(&draft, call, JOURNAL_INTENT, 0);
   if (call->args[1] && length <= sizeof(struct sockaddr_storage))
     draft_add(&draft, SEGMENT_ADDRESS, 1, (const void *)call->args[1], length);
-  record_intent(&draft, call);
+  if (!socket_is_stream(fd))
+    intended.shape = &kept_here;
+  record_intent(&draft, &intended);
   result = call_run(call);
   record_result(call, result);
   return result;

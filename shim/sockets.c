@@ -91,7 +91,8 @@ void socket_follow(int fd, int64_t result, bool error)
   struct socket_state state = socket_state_get(fd), before = state;
   bool failed = result < 0;
   if (state.flags & SOCKET_PENDING) {
-    state.flags = failed ? 0 : SOCKET_STREAM_OPEN;
+    state.flags &= ~(uint32_t)SOCKET_PENDING;
+    state.flags |= failed ? 0 : SOCKET_STREAM_OPEN;
     state.peer = 0;
   } else if (state.flags & SOCKET_STREAM_OPEN && failed && (error || result != -ENOTCONN)) {
     state.flags |= SOCKET_ENDED;

@@ -19,6 +19,7 @@ enum {
   SOCKET_STREAM_OPEN = 1, /* a stream, connected or accepted */
   SOCKET_PENDING = 2,     /* a stream whose connect was under way */
   SOCKET_ENDED = 4,       /* the program has seen the end of the stream */
+  SOCKET_FILTERED = 8,    /* the program has a filter of its own on it */
 };
 
 /* Places in the feed; 0: none. */

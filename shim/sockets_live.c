@@ -155,7 +155,10 @@ static void bind_again(int fd, const struct socket_address *address)
 {
   const struct timespec pause = {0, BIND_RETRY_MS * 1000000};
   int64_t result = bind_to(fd, address);
-  for (unsigned waited = 0; result == -EADDRINUSE && waited < BIND_PATIENCE_MS; waited += BIND_RETRY_MS) {
+  bool may_wait = address->family != AF_UNIX && socket_is_stream(fd);
+  for (unsigned waited = 0; result == -EADDRINUSE && may_wait && waited < BIND_PATIENCE_MS; waited += BIND_RETRY_MS) {
+    record_note(TAIL_NOTED_PORT, "a server's port is held, by what the killed attempt's connections left or by others: "
+                                 "waiting for it, for a minute at most");
     raw_syscall2(SYS_nanosleep, (uint64_t)&pause, 0);
     result = bind_to(fd, address);
   }
@@ -280,6 +283,8 @@ static void go_live(int fd, void *context)
     return;
   /* Its other numbers find nothing left to do. */
   socket_state_drop(fd);
+  if (state.flags & SOCKET_FILTERED)
+    engine_failed(TAIL_REPORT_FAILED, "a filter that the program has put on a socket cannot be put there again", "", 0);
   if (state.flags & SOCKET_STREAM_OPEN) {
     break_stream(fd, state.flags & SOCKET_ENDED);
   } else if (state.flags & SOCKET_PENDING) {
