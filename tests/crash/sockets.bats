@@ -30,6 +30,11 @@ teardown() {
   assert_survives "$programs/stream_client" "$echo_path"
 }
 
+@test "threads, each with a connection" {
+  start_echo_server
+  assert_survives "$programs/threaded_client" "$port"
+}
+
 @test "a broken pipe's signal comes again where it came" {
   start_echo_server
   assert_survives "$programs/broken_pipe" "$port"
