@@ -143,6 +143,7 @@ struct tail_header {
   struct tail_referenced referenced[TAIL_REFERENCED_MAX]; /* open addressing by inode */
   uint8_t run_identity[16]; /* of the run, in all its attempts: what Idempotency-Keys are made of */
   uint32_t keyless;         /* 1: no Idempotency-Key is added */
+  uint32_t not_idempotent;  /* 1: a remote change of unknown outcome stops the run */
   _Atomic uint32_t durable; /* enum tail_durable; changes are waited for */
 };
 

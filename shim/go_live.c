@@ -235,6 +235,7 @@ void engine_go_live(void)
   if (atomic_load(&header->replayed_children) > 0)
     engine_failed(TAIL_REPORT_FAILED, "child processes are not journaled yet, and one was under way when the "
                   "run was killed: look at what it has done, then begin anew after `perdure rm`", "", 0);
+  sockets_stop_unanswered();
   replace_placeholders(-1);
   if (raw_syscall1(SYS_chdir, (uint64_t)engine.directory) < 0)
     engine_failed(TAIL_REPORT_INPUT, "the run's working directory is gone: ", engine.directory, 0);

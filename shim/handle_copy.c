@@ -131,11 +131,11 @@ static int64_t copy_into_socket(struct call *call)
 {
   struct copying copying = copying_of(call);
   sign(call, &copying);
-  const struct journal_entry *outcome;
+  const struct journal_entry *intent, *outcome;
   int64_t result;
-  if (!engine_live() && replay_change(call, &result, NULL, &outcome)) {
+  if (!engine_live() && replay_change(call, &result, &intent, &outcome)) {
     follow(&copying, result);
-    socket_follow(copying.to, result, false);
+    socket_follow_sent(copying.to, intent, result);
     replay_advance(outcome);
     socket_signal(result, 0);
     return result;

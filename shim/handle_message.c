@@ -186,7 +186,7 @@ static void follow_send(const struct sending *sending, const struct journal_entr
     ask_kernel_again(sending);
     return;
   }
-  socket_follow(sending->fd, result, false);
+  socket_follow_sent(sending->fd, intent, result);
   if (result >= 0)
     passed_hold(fds, passed_list(sending->message->control, sending->message->control_length, fds), intent);
 }
@@ -307,8 +307,12 @@ static void drop_from_kernel(int fd, int flags)
 /* What was only looked at is there still, as far as the program knows. */
 static void follow_received(int fd, int64_t result, uint64_t asked, int flags)
 {
-  socket_follow_read(fd, result, asked);
-  if (flags & MSG_PEEK && result >= 0)
+  if (!(flags & MSG_PEEK)) {
+    socket_follow_read(fd, result, asked);
+    return;
+  }
+  socket_follow(fd, result, false);
+  if (result >= 0)
     readiness_told(fd);
 }
 

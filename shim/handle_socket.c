@@ -247,10 +247,10 @@ static void follow_connect(int fd, const struct call *call, const struct journal
   } else if (result == 0 && !socket_is_stream(fd)) {
     state.peer = feed_offset(intent);
   } else if (result == 0 || result == -EISCONN) {
-    state.flags |= SOCKET_STREAM_OPEN;
+    state.flags |= SOCKET_STREAM_OPEN | SOCKET_CALLING;
     state.flags &= ~(uint32_t)SOCKET_PENDING;
   } else if (result == -EINPROGRESS || result == -EINTR) {
-    state.flags |= SOCKET_PENDING;
+    state.flags |= SOCKET_PENDING | SOCKET_CALLING;
     state.peer = feed_offset(intent);
   } else if (result != -EALREADY) {
     state.flags &= ~(uint32_t)SOCKET_PENDING;

@@ -16,7 +16,8 @@
 #include <time.h>
 
 #define STATE_MARK 0x70657264u
-#define STATE_WORDS 10 /* the mark, the flags, four places of two words */
+#define PLACES 5
+#define STATE_WORDS (2 + 2 * PLACES) /* the mark, the flags, places of two words */
 
 int socket_number(int fd, int option)
 {
@@ -44,8 +45,8 @@ struct socket_state socket_state_get(int fd)
   if (result != 0 || length != STATE_WORDS + 1 || code[0].k != STATE_MARK)
     return state;
   state.flags = code[1].k;
-  uint64_t *places[] = {&state.bound, &state.named, &state.peer, &state.listening};
-  for (unsigned i = 0; i < 4; i++)
+  uint64_t *places[PLACES] = {&state.bound, &state.named, &state.peer, &state.listening, &state.asked};
+  for (unsigned i = 0; i < PLACES; i++)
     *places[i] = (uint64_t)code[2 + 2 * i].k << 32 | code[3 + 2 * i].k;
   return state;
 }
@@ -53,9 +54,9 @@ struct socket_state socket_state_get(int fd)
 void socket_state_put(int fd, const struct socket_state *state)
 {
   struct sock_filter code[STATE_WORDS + 1];
-  const uint64_t places[] = {state->bound, state->named, state->peer, state->listening};
+  const uint64_t places[PLACES] = {state->bound, state->named, state->peer, state->listening, state->asked};
   uint32_t words[STATE_WORDS] = {STATE_MARK, state->flags};
-  for (unsigned i = 0; i < 4; i++) {
+  for (unsigned i = 0; i < PLACES; i++) {
     words[2 + 2 * i] = (uint32_t)(places[i] >> 32);
     words[3 + 2 * i] = (uint32_t)places[i];
   }
@@ -101,10 +102,31 @@ void socket_follow(int fd, int64_t result, bool error)
     socket_state_put(fd, &state);
 }
 
+/* Changes the place of what has not been answered. */
+static void put_asked(int fd, uint64_t place)
+{
+  if (!engine.tail.header->not_idempotent)
+    return;
+  struct socket_state state = socket_state_get(fd);
+  if ((state.asked != 0) == (place != 0))
+    return;
+  state.asked = place;
+  socket_state_put(fd, &state);
+}
+
+void socket_follow_sent(int fd, const struct journal_entry *intent, int64_t result)
+{
+  socket_follow(fd, result, false);
+  if (result > 0)
+    put_asked(fd, feed_offset(intent));
+}
+
 void socket_follow_read(int fd, int64_t result, uint64_t asked)
 {
   readiness_used(fd);
   socket_follow(fd, result, false);
+  if (result > 0)
+    put_asked(fd, 0);
   if (result != 0 || !asked)
     return;
   struct socket_state state = socket_state_get(fd);
@@ -137,10 +159,10 @@ bool socket_reaches_out(int fd)
 
 bool socket_replay_write(struct call *call, int64_t *ret_result)
 {
-  const struct journal_entry *outcome;
-  if (!replay_change(call, ret_result, NULL, &outcome))
+  const struct journal_entry *intent, *outcome;
+  if (!replay_change(call, ret_result, &intent, &outcome))
     return false;
-  socket_follow((int)call->args[0], *ret_result, false);
+  socket_follow_sent((int)call->args[0], intent, *ret_result);
   replay_advance(outcome);
   socket_signal(*ret_result, 0);
   return true;

@@ -20,6 +20,7 @@ enum {
   SOCKET_PENDING = 2,     /* a stream whose connect was under way */
   SOCKET_ENDED = 4,       /* the program has seen the end of the stream */
   SOCKET_FILTERED = 8,    /* the program has a filter of its own on it */
+  SOCKET_CALLING = 16,    /* a stream that the program has connected, not accepted */
 };
 
 /* Places in the feed; 0: none. */
@@ -29,6 +30,7 @@ struct socket_state {
   uint64_t named;     /* a getsockname of it */
   uint64_t peer;      /* the intent of its connect */
   uint64_t listening; /* its listen */
+  uint64_t asked;     /* the intent of what was first sent since something was received; not idempotent only */
 };
 
 /* An address, as the kernel takes it. */
@@ -51,6 +53,8 @@ void socket_state_drop(int fd);
 /* Replay: what the result of a call that moves bytes, or an error that was asked for (error true: 0 or
  * -errno), says about the connection. */
 void socket_follow(int fd, int64_t result, bool error);
+/* Replay: a send with that intent gave `result`. */
+void socket_follow_sent(int fd, const struct journal_entry *intent, int64_t result);
 /* Replay: a read of `asked` bytes gave `result`. */
 void socket_follow_read(int fd, int64_t result, uint64_t asked);
 
@@ -69,6 +73,9 @@ bool socket_replay_write(struct call *call, int64_t *ret_result);
 /* The signature's part of an address. */
 uint64_t socket_address_hash(const uint8_t *address, uint64_t length);
 
+/* Going live, before anything is changed: where the run is not idempotent, it ends if a connection that the
+ * program made was not answered to what was sent. The program would see it break, and might send it again. */
+void sockets_stop_unanswered(void);
 /* All sockets of the process, as they go on. */
 void sockets_go_live(void);
 

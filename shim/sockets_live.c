@@ -298,6 +298,22 @@ static void go_live(int fd, void *context)
   }
 }
 
+static void stop_unanswered(int fd, void *context)
+{
+  const uint32_t over = SOCKET_ENDED, calling = SOCKET_STREAM_OPEN | SOCKET_CALLING;
+  if (descriptor_get(fd)->kind != DESCRIPTOR_SOCKET || descriptor_get(fd)->flags & DESCRIPTOR_KERNEL)
+    return;
+  const struct socket_state state = socket_state_get(fd);
+  if (state.asked && (state.flags & (calling | over)) == calling)
+    engine_unknown(feed_at(state.asked));
+}
+
+void sockets_stop_unanswered(void)
+{
+  if (engine.tail.header->not_idempotent)
+    each_descriptor(stop_unanswered, NULL);
+}
+
 void sockets_go_live(void)
 {
   each_descriptor(go_live, NULL);
