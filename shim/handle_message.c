@@ -121,7 +121,7 @@ static void add_written(struct draft *draft, const struct sending *sending, stru
   draft_add(draft, SEGMENT_WRITTEN, 0, written, sizeof *written);
   const struct message *first = sending->message;
   uint64_t shown = first->piece_count ? first->pieces->length : 0;
-  if (shown)
+  if (shown && first->pieces->base)
     draft_add(draft, SEGMENT_INPUT, 1, first->pieces->base, shown < INPUT_SHOWN ? shown : INPUT_SHOWN);
 }
 
