@@ -143,6 +143,7 @@ struct tail_header {
   struct tail_referenced referenced[TAIL_REFERENCED_MAX]; /* open addressing by inode */
   uint8_t run_identity[16]; /* of the run, in all its attempts: what Idempotency-Keys are made of */
   uint32_t keyless;         /* 1: no Idempotency-Key is added */
+  uint32_t not_idempotent;  /* 1: a remote change of unknown outcome stops the run */
   _Atomic uint32_t durable; /* enum tail_durable; changes are waited for */
 };
 
@@ -154,7 +155,7 @@ enum tail_durable {
   TAIL_DURABLE = 2, /* the store is on disk, and from here on before `drained` moves */
 };
 
-enum { TAIL_NOTED_CHILD = 1, TAIL_NOTED_SHARED_MAPPING = 2, TAIL_NOTED_RDTSC = 4, TAIL_NOTED_ANSWER = 8 };
+enum { TAIL_NOTED_CHILD = 1, TAIL_NOTED_SHARED_MAPPING = 2, TAIL_NOTED_RDTSC = 4, TAIL_NOTED_ANSWER = 8, TAIL_NOTED_PORT = 64 };
 
 _Static_assert(sizeof(struct tail_header) <= TAIL_HEADER_SIZE, "the header fits its space");
 

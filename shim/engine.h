@@ -140,6 +140,8 @@ void engine_stack_make(void);
  * NULL at the end of the feed. */
 void engine_diverged(const struct call *call, const struct journal_entry *entry)
     __attribute__((noreturn));
+/* Ends the process: nobody can tell what came of that change. */
+void engine_unknown(const struct journal_entry *entry) __attribute__((noreturn));
 /* Ends the process: perdure cannot go on. words and detail make up the sentence. */
 void engine_failed(unsigned code, const char *words, const char *detail, int64_t error)
     __attribute__((noreturn));

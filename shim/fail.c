@@ -54,6 +54,13 @@ void engine_diverged(const struct call *call, const struct journal_entry *entry)
   stop(report, TAIL_REPORT_DIVERGED);
 }
 
+void engine_unknown(const struct journal_entry *entry)
+{
+  struct tail_report *report = &engine.tail.header->report;
+  report->position = entry->position;
+  stop(report, TAIL_REPORT_UNKNOWN);
+}
+
 void engine_failed(unsigned code, const char *words, const char *detail, int64_t error)
 {
   struct tail_report *report = &engine.tail.header->report;

@@ -94,7 +94,7 @@ static void add_vector(struct draft *draft, unsigned arg, const struct io_vector
     if (length)
       append_data(draft, arg, pieces[i].base, part);
     else
-      draft_add(draft, SEGMENT_OUTPUT, arg, pieces[i].base, part);
+      draft_add_output(draft, NULL, arg, pieces[i].base, part);
   }
 }
 

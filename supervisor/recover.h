@@ -12,7 +12,7 @@
  *
  * A crash at any line is harmless: the feed is written to a temporary name and renamed; looking
  * changes nothing but cutting an append back to where it began, and removing the empty file of an
- * exclusive create, which can be repeated.
+ * exclusive create or the dead socket of a bind, which can be repeated.
  *
  * What is found to have happened has to be in the journal before the program runs: the caller appends
  * a RESULT with JOURNAL_FLAG_RESOLVED for each VERDICT_HAPPENED (its stream, call, result), the ATTEMPT

@@ -142,8 +142,8 @@ static void say_unknown(const struct run_attempt *attempt, const struct tail_rep
     run_say(attempt, SAY_ERROR, "run %s: nobody can tell whether a remote change happened; look at the "
             "other side, then `perdure log %s`", attempt->place.id, attempt->place.id);
   else
-    run_say(attempt, SAY_ERROR, "run %s: nobody can tell whether entry %" PRIu64 " happened: %s; look "
-            "at the other side, then `perdure show %s %" PRIu64 "`", attempt->place.id, seq, line,
+    run_say(attempt, SAY_ERROR, "run %s: nobody can tell what came of entry %" PRIu64 ", which had not been "
+            "answered when the connection broke: %s; look at the other side, then `perdure show %s %" PRIu64 "`", attempt->place.id, seq, line,
             attempt->place.id, seq);
 }
 
