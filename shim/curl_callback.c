@@ -202,8 +202,24 @@ void callback_draft(struct draft *draft, struct call *call, struct curl_handle *
   call->args[1] = first;
   call->args[2] = second;
   call->args[3] = handle->last_return;
+  call->args[4] = handle->number;
   draft_begin(draft, call, JOURNAL_COMPLETE, 0);
-  draft->tail.arg_count = 4;
+  draft->tail.arg_count = 5;
+}
+
+static bool is_paused(const struct curl_handle *handle, unsigned kind)
+{
+  return kind == JOURNAL_CALLBACK_READ                                        ? handle->paused_send
+         : kind == JOURNAL_CALLBACK_WRITE || kind == JOURNAL_CALLBACK_HEADER ? handle->paused_receive
+                                                                              : false;
+}
+
+static void note_pause(struct curl_handle *handle, unsigned kind, uint64_t result)
+{
+  if (kind == JOURNAL_CALLBACK_READ && result == CURL_READ_PAUSE)
+    handle->paused_send = true;
+  else if ((kind == JOURNAL_CALLBACK_WRITE || kind == JOURNAL_CALLBACK_HEADER) && result == CURL_WRITE_PAUSE)
+    handle->paused_receive = true;
 }
 
 static uint64_t callback_live(struct curl_handle *handle, struct callback callback)
@@ -213,6 +229,12 @@ static uint64_t callback_live(struct curl_handle *handle, struct callback callba
   uint64_t length_before = handle->again_length, hash_before = handle->again_hash;
   if (handle->again && had_before(handle, &callback, &result))
     return result;
+  /* libcurl does not know of a pause of an earlier attempt. */
+  if (handle->again && is_paused(handle, callback.kind)) {
+    handle->again_length = length_before;
+    handle->again_hash = hash_before;
+    return CURL_WRITE_PAUSE;
+  }
   struct call call = {.id = CALL_ID_CALLBACK};
   struct draft draft;
   crash_point();
@@ -226,6 +248,7 @@ static uint64_t callback_live(struct curl_handle *handle, struct callback callba
   result = call_program(handle, &callback);
   engine_thread.passing = 1;
   handle->last_return = result;
+  note_pause(handle, callback.kind, result);
   /* Of a piece that was partly held back, all has been taken when the rest has; and all of it comes again
    * after a pause. */
   if (callback.kind == JOURNAL_CALLBACK_WRITE && result == CURL_WRITE_PAUSE) {
@@ -299,6 +322,7 @@ void callback_replay(struct curl_handle *handle, const struct journal_entry *ent
     return;
   uint64_t result = call_program(handle, &callback);
   handle->last_return = result;
+  note_pause(handle, callback.kind, result);
   note_done(handle, &callback, result);
 }
 

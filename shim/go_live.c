@@ -4,6 +4,7 @@
  *
  * Nothing in the world is changed, but for the stores of shared mappings. Killed at any line, the next
  * attempt replays again; a file that is not what it was ends the run before anything else happens. */
+#include "shim/curl_group.h"
 #include "shim/descriptors.h"
 #include "shim/ghosts.h"
 #include "shim/keep.h"
@@ -233,6 +234,7 @@ void engine_go_live(void)
   mappings_go_live();
   ghosts_release();
   locks_take_own();
+  sockets_wake_waiting();
   keep_hide_known_links();
   descriptor_forget_all();
   descriptors_learn();
