@@ -55,9 +55,9 @@ void group_callback_replay(struct curl_group *group, struct curl_handle *handle,
 bool group_assign(struct curl_group *group, int fd, void *own);
 /* Replay: curl_multi_fdset has given them out. */
 void group_stand_in_sets(struct curl_group *group, const uint64_t *sets);
-/* Live: takes back the descriptors of the replay, by callbacks where they were given so. */
+/* Live: takes back the descriptors that the replay has given by callbacks. */
 void group_take_back_sockets(struct curl_group *group);
-/* Replay: they are gone. */
+/* Those that are left mean nothing any more: curl_multi_fdset gives others, or the group is gone. */
 void group_forget_sockets(struct curl_group *group);
 /* The process goes live: who waits for a stand-in is woken. */
 void sockets_wake_waiting(void);

@@ -166,6 +166,8 @@ int operation_run(struct operation *operation, const struct curl_real *real)
     operation->events = 0;
   }
   go_on(group, real);
+  if (id == CALL_ID_MULTI_FDSET)
+    group_forget_sockets(group);
   crash_point();
   uint32_t before = passing_begin();
   int result = ask(operation, real);
@@ -305,7 +307,6 @@ int group_cleanup(struct curl_group *group, const struct curl_real *real)
     uint32_t before = passing_begin();
     real->multi_cleanup(group->multi);
     passing_end(before);
-    group_forget_sockets(group);
     result = (int)entry->result;
     move_past(entry);
   } else {
@@ -314,6 +315,7 @@ int group_cleanup(struct curl_group *group, const struct curl_real *real)
   }
   for (uint32_t place = 0; (handle = group_next(group, &place));)
     group_remove(handle);
+  group_forget_sockets(group);
   group_free(group);
   return result;
 }

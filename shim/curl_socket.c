@@ -138,7 +138,9 @@ static uint64_t exchange_of(const void *easy)
 static int on_socket(void *easy, int fd, int what, void *data, void *own)
 {
   struct curl_group *group = data;
-  uint64_t fresh = passing_show(fd) ? JOURNAL_SOCKET_FRESH : 0;
+  /* A connection that is given up before it is made is closed first. */
+  bool is_fresh = what == POLL_REMOVE ? !passing_is_shown(fd) : passing_show(fd);
+  uint64_t fresh = is_fresh ? JOURNAL_SOCKET_FRESH : 0;
   record(group, exchange_of(easy), JOURNAL_CALLBACK_SOCKET, (uint64_t)fd, (uint64_t)what | fresh);
   return call_socket(group, easy, fd, what, own);
 }
@@ -174,17 +176,17 @@ static void *easy_for(const struct curl_group *group, void *easy)
 
 void group_take_back_sockets(struct curl_group *group)
 {
-  while (group->socket_count) {
-    struct group_socket socket = group->sockets[0];
+  for (unsigned i = 0; i < group->socket_count;) {
+    struct group_socket socket = group->sockets[i];
     void *easy = easy_for(group, socket.easy);
-    if (!socket.in_set) {
-      record(group, exchange_of(easy), JOURNAL_CALLBACK_SOCKET, (uint64_t)socket.fd, POLL_REMOVE);
-      call_socket(group, easy, socket.fd, POLL_REMOVE, socket.own);
+    if (socket.in_set) {
+      i++;
+      continue;
     }
+    record(group, exchange_of(easy), JOURNAL_CALLBACK_SOCKET, (uint64_t)socket.fd, POLL_REMOVE);
+    call_socket(group, easy, socket.fd, POLL_REMOVE, socket.own);
     stand_in_close(socket.fd);
-    struct group_socket *left = find_socket(group, socket.fd);
-    if (left)
-      remove_socket(group, left);
+    remove_socket(group, &group->sockets[i]);
   }
 }
 
@@ -201,10 +203,12 @@ static void replay_socket(struct curl_group *group, struct curl_handle *handle, 
   if (what == POLL_REMOVE) {
     void *own = socket ? socket->own : NULL;
     call_socket(group, easy ? easy : easy_for(group, socket ? socket->easy : NULL), fd, what, own);
-    if ((socket = find_socket(group, fd)) && !engine_live()) {
+    if ((socket = find_socket(group, fd)))
       remove_socket(group, socket);
+    if (engine_live())
+      stand_in_close(fd);
+    else if (fd >= 0 && fd < STAND_INS_MAX && stand_ins[fd])
       stand_ins[fd] = STAND_IN_LEFT;
-    }
     return;
   }
   stand_in_make(fd);

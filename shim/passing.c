@@ -25,6 +25,11 @@ bool passing_show(int fd)
   return !(atomic_fetch_or(&shown[fd / 64], bit) & bit);
 }
 
+bool passing_is_shown(int fd)
+{
+  return fd < 0 || (unsigned)fd >= SHOWN_MAX || atomic_load(&shown[fd / 64]) >> (fd % 64) & 1;
+}
+
 static void closed(uint64_t fd)
 {
   if (fd < SHOWN_MAX)
