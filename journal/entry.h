@@ -173,7 +173,7 @@ enum {
 enum journal_callback {
   JOURNAL_CALLBACK_WRITE = 1,
   JOURNAL_CALLBACK_HEADER = 2,
-  JOURNAL_CALLBACK_READ = 3, /* bytes asked for; what it gave, the program gives again in replay */
+  JOURNAL_CALLBACK_READ = 3, /* bytes asked for, and 0 or which part of a form is read; what it gave, the program gives again in replay */
   JOURNAL_CALLBACK_SEEK = 4, /* offset, origin */
   JOURNAL_CALLBACK_PROGRESS = 5,
   JOURNAL_CALLBACK_DEBUG = 6,

@@ -195,6 +195,8 @@ bool curl_hooked(void);
 /* ---- curl_handle.c ---- */
 
 struct curl_handle *handle_find(const void *easy);
+/* Is it one of these, rather than something of the program's? */
+bool handle_is(const void *pointer);
 /* The one whose exchange that is, or NULL. */
 struct curl_handle *handle_numbered(uint64_t exchange);
 /* The next one at or after *place, a place to go on from; NULL: there are no more. Begins with 0. */

@@ -60,10 +60,25 @@ static uint64_t call_write(struct curl_handle *handle, const struct callback *ca
   return curl_real()->fwrite(callback->bytes, 1, callback->length, data);
 }
 
+/* struct curl_httppost. */
+struct form_part {
+  struct form_part *next;
+  void *unused[9];
+  long flags;
+  char *file_name;
+  void *own;
+};
+#define FORM_PART_STREAM (1 << 6)
+
 static uint64_t call_read(struct curl_handle *handle, const struct callback *callback)
 {
   read_function *function = kept(handle, KEPT_READFUNCTION);
   void *data = kept(handle, KEPT_READDATA);
+  const struct form_part *part = callback->second ? kept(handle, KEPT_HTTPPOST) : NULL;
+  for (uint64_t i = 1; part && i < callback->second; i++)
+    part = part->next;
+  if (part)
+    data = part->own;
   if (function && function != curl_real()->fread)
     return function(callback->bytes, 1, callback->first, data);
   return curl_real()->fread(callback->bytes, 1, callback->first, data ? data : curl_real()->in);
@@ -272,9 +287,30 @@ static size_t on_header(void *bytes, size_t size, size_t count, void *handle)
   return callback_live(handle, (struct callback){JOURNAL_CALLBACK_HEADER, 0, 0, bytes, size * count});
 }
 
-static size_t on_read(void *bytes, size_t size, size_t count, void *handle)
+/* For a part of a form that is a stream (CURLFORM_STREAM) libcurl gives that part's own data: the one that is
+ * sending such a form, and which part of it. */
+static struct curl_handle *find_sender(const void *data, uint64_t *ret_part)
 {
-  return callback_live(handle, (struct callback){JOURNAL_CALLBACK_READ, size * count, 0, bytes, 0});
+  uint32_t place = 0;
+  struct curl_handle *handle;
+  while ((handle = handle_next(&place))) {
+    const struct form_part *part = handle->sending ? kept(handle, KEPT_HTTPPOST) : NULL;
+    for (uint64_t i = 1; part; part = part->next, i++)
+      if (part->flags & FORM_PART_STREAM && part->own == data) {
+        *ret_part = i;
+        return handle;
+      }
+  }
+  return NULL;
+}
+
+static size_t on_read(void *bytes, size_t size, size_t count, void *data)
+{
+  uint64_t part = 0;
+  struct curl_handle *handle = handle_is(data) ? data : find_sender(data, &part);
+  if (!handle)
+    return CURL_READ_ABORT;
+  return callback_live(handle, (struct callback){JOURNAL_CALLBACK_READ, size * count, part, bytes, 0});
 }
 
 static int on_seek(void *handle, int64_t offset, int origin)

@@ -24,6 +24,12 @@ struct curl_handle *handle_find(const void *easy)
   return NULL;
 }
 
+bool handle_is(const void *pointer)
+{
+  uint64_t place = (uint64_t)pointer;
+  return place >= HANDLES_ADDRESS && place < HANDLES_ADDRESS + (uint64_t)HANDLES_MAX * HANDLE_SIZE;
+}
+
 struct curl_handle *handle_next(uint32_t *place)
 {
   uint32_t count = atomic_load(&made);

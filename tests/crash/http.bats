@@ -62,6 +62,10 @@ teardown() {
   assert_survives "$(realpath "${PERDURE_BUILD:-$BATS_TEST_DIRNAME/../../build}")/tests/programs/curl_easy" "$url"
 }
 
+@test "a C program with a form, a part of which it gives as it is sent" {
+  assert_survives "$(realpath "${PERDURE_BUILD:-$BATS_TEST_DIRNAME/../../build}")/tests/programs/curl_form" "$url/status/200"
+}
+
 @test "python3 with pycurl, whose libcurl a plugin brings" {
   cat > "$inputs/job.py" << END
 import io, pycurl
