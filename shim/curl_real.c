@@ -3,6 +3,7 @@
  * not find a libcurl that a plugin has brought; and its flavours have different file names. */
 #include "shim/curl.h"
 
+#include <dlfcn.h>
 #include <elf.h>
 #include <link.h>
 
@@ -144,4 +145,24 @@ const struct curl_real *curl_real(void)
     return NULL;
   atomic_store_explicit(&known, 1, memory_order_release);
   return &real;
+}
+
+typedef void *open_function(const char *path, int flags);
+
+static __attribute__((noinline)) open_function *libc_dlopen(void)
+{
+  static void *_Atomic place;
+  void *function = atomic_load_explicit(&place, memory_order_relaxed);
+  const struct wanted of_libc[] = {{"dlopen", &function}};
+  if (!function)
+    find("libc.so.6", of_libc, 1);
+  atomic_store_explicit(&place, function, memory_order_relaxed);
+  return (open_function *)function;
+}
+
+/* A plugin that is opened with RTLD_DEEPBIND (PHP's are) would find libcurl's functions before the hooks. This
+ * ends in a jump, so that the real function sees its caller, whose search path counts. */
+__attribute__((visibility("default"))) void *dlopen(const char *path, int flags)
+{
+  return libc_dlopen()(path, flags & ~RTLD_DEEPBIND);
 }

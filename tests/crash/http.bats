@@ -84,6 +84,20 @@ END
   assert_survives /usr/bin/python3 job.py
 }
 
+@test "php, whose plugins are opened so that they find their own libraries first: its requests have keys" {
+  cat > "$inputs/job.php" << END
+<?php
+\$curl = curl_init("$url/post");
+curl_setopt(\$curl, CURLOPT_POSTFIELDS, "one=1");
+curl_setopt(\$curl, CURLOPT_RETURNTRANSFER, true);
+echo curl_exec(\$curl), curl_getinfo(\$curl, CURLINFO_RESPONSE_CODE), "\n";
+END
+  export PERDURE_DIR="$BATS_TEST_TMPDIR/perdure"
+  (cd "$inputs" && "$PERDURE" run -- php job.php)
+  assert_regex "$(cut -d' ' -f3 "$requests")" '^[0-9a-f-]{36}$'
+  assert_survives php job.php
+}
+
 # ---- what the server counts ----
 
 @test "idempotent: every request arrives, none is executed twice, an answered one is not sent again" {
