@@ -65,6 +65,22 @@ enum call_arg_kind {
 #define CALL_ID_GETINFO 1102  /* curl_easy_getinfo while an exchange is under way */
 #define CALL_ID_PAUSE 1103    /* curl_easy_pause has returned */
 #define CALL_ID_CLEANUP 1104  /* curl_easy_cleanup, which writes a cookie jar */
+#define CALL_ID_NAMED_FIRST CALL_ID_EXCHANGE
+#define CALL_ID_NAMED_LAST 1117
+/* curl_multi_* */
+#define CALL_ID_MULTI_INIT 1105
+#define CALL_ID_MULTI_ADD 1106
+#define CALL_ID_MULTI_REMOVE 1107
+#define CALL_ID_MULTI_PERFORM 1108
+#define CALL_ID_MULTI_SOCKET_ACTION 1109
+#define CALL_ID_MULTI_SOCKET_ALL 1110
+#define CALL_ID_MULTI_POLL 1111
+#define CALL_ID_MULTI_WAIT 1112
+#define CALL_ID_MULTI_FDSET 1113
+#define CALL_ID_MULTI_TIMEOUT 1114
+#define CALL_ID_MULTI_ASSIGN 1115
+#define CALL_ID_MULTI_WAKEUP 1116
+#define CALL_ID_MULTI_CLEANUP 1117
 
 struct call_row {
   uint16_t id;

@@ -178,6 +178,8 @@ uint64_t draft_append(struct draft *draft);
 void record_complete(const struct call *call, int64_t result);
 /* Appends the intent, makes it durable as the run's sync says, and passes a kill point. */
 void record_intent(struct draft *draft, const struct call *call);
+/* Waits until the entry at `position`, and all before it, are on disk. */
+void record_make_durable(uint64_t position);
 /* Appends RESULT, with the row's outputs. */
 void record_result(const struct call *call, int64_t result);
 /* Says something to people, once per run and bit. */

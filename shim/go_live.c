@@ -5,6 +5,7 @@
  * Nothing in the world is changed, but for the stores of shared mappings. Killed at any line, the next
  * attempt replays again; a file that is not what it was ends the run before anything else happens. */
 #include "shim/credentials.h"
+#include "shim/curl_group.h"
 #include "shim/descriptors.h"
 #include "shim/epoll_sets.h"
 #include "shim/ghosts.h"
@@ -263,6 +264,7 @@ void engine_go_live(void)
   sockets_go_live();
   readiness_go_live();
   epoll_sets_complete();
+  sockets_wake_waiting();
   keep_hide_known_links();
   descriptor_forget_all();
   descriptors_learn();

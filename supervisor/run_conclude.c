@@ -133,6 +133,8 @@ static void say_notes(const struct run_attempt *attempt, uint32_t noted)
                       "crash is not continued"},
     {TAIL_NOTED_SHARED_MAPPING, "a file is mapped shared and writable: what other processes change "
                                 "in it is not journaled"},
+    {TAIL_NOTED_ANSWER, "a request that was sent again was answered otherwise than before: the program "
+                        "has seen a broken connection"},
   };
 
   for (size_t i = 0; i < sizeof notes / sizeof *notes; i++)
