@@ -191,7 +191,7 @@ static int conclude_exited(struct run_attempt *attempt, int status, int *ret_sta
   if (error < 0)
     return error;
   *ret_status = status;
-  if (!found)
+  if (!found && !attempt->exited_before)
     run_say(attempt, SAY_ERROR, "run %s ended where perdure could not see it: the program was replaced "
             "by one that cannot be preloaded, or its loader failed; what that did is not journaled",
             attempt->place.id);
