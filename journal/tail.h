@@ -72,7 +72,7 @@ struct tail_report {
   uint64_t position;        /* of the entry that replay was at, ~0 where there is none */
   uint32_t call;            /* what the program called instead */
   uint32_t arg_count;
-  uint64_t args[6];
+  uint64_t args[6];         /* for FAILED, INPUT: the first is an errno, or 0 */
   char path[1024];          /* its path argument, or "" */
   char text[1024];          /* for FAILED, INPUT: a whole sentence without a final full stop */
   /* For DIVERGED: where the call is given bytes, argument `bytes_arg`, the first of them. */

@@ -78,11 +78,12 @@ void engine_failed(unsigned code, const char *words, const char *detail, int64_t
   struct tail_report *report = &engine.tail.header->report;
   size_t used = put_text(report->text, sizeof report->text, 0, words);
   used = put_text(report->text, sizeof report->text, used, detail);
-  if (error) {
-    used = put_text(report->text, sizeof report->text, used, error < 0 ? " (error " : " (");
-    used = put_number(report->text, sizeof report->text, used, error < 0 ? -error : error);
+  if (error > 0) {
+    used = put_text(report->text, sizeof report->text, used, " (");
+    used = put_number(report->text, sizeof report->text, used, error);
     put_text(report->text, sizeof report->text, used, ")");
   }
+  report->args[0] = error < 0 ? (uint64_t)-error : 0; /* the supervisor has words for it */
   stop(report, code);
 }
 

@@ -163,12 +163,27 @@ static void say_unknown(const struct run_attempt *attempt, const struct tail_rep
             attempt->place.id, seq);
 }
 
-int run_report_say(const struct run_attempt *attempt, const struct tail_report *report)
+/* What the shim could not do, why, and what helps. */
+static void say_failed(const struct run_attempt *attempt, const char *what, const struct tail_report *report)
 {
+  uint64_t number = report->args[0];
+  bool known = number > 0 && number < 4096;
+  struct failure failure;
   char text[sizeof report->text];
 
   memcpy(text, report->text, sizeof text);
   text[sizeof text - 1] = '\0';
+  failure_set(&failure, 0, "run %s cannot go on: %s%s%s%s", attempt->place.id, what, text, known ? ": " : "",
+              known ? strerror((int)number) : "");
+  if (atomic_load(&report->code) == TAIL_REPORT_INPUT)
+    run_advise(&failure, "put it back, and run the same command again");
+  else if (known)
+    run_advise_for(&failure, -(int)number);
+  run_say(attempt, SAY_ERROR, "%s", failure.text);
+}
+
+int run_report_say(const struct run_attempt *attempt, const struct tail_report *report)
+{
   switch ((enum tail_report_code)atomic_load(&report->code)) {
   case TAIL_REPORT_NONE:
     break;
@@ -179,11 +194,10 @@ int run_report_say(const struct run_attempt *attempt, const struct tail_report *
     say_unknown(attempt, report);
     return RUN_EXIT_UNKNOWN;
   case TAIL_REPORT_FAILED:
-    run_say(attempt, SAY_ERROR, "run %s cannot go on: %s", attempt->place.id, text);
+    say_failed(attempt, "", report);
     return RUN_EXIT_FAILED;
   case TAIL_REPORT_INPUT:
-    run_say(attempt, SAY_ERROR, "run %s cannot go on: its input is not what it was: %s; put it back and "
-            "run the same command again", attempt->place.id, text);
+    say_failed(attempt, "its input is not what it was: ", report);
     return RUN_EXIT_FAILED;
   }
   assert(!"a report");
