@@ -158,9 +158,12 @@ static void copy_file(int dirfd, const char *path, const struct journal_file *fi
     raw_syscall1(SYS_close, (uint64_t)from);
   if (to >= 0)
     raw_syscall1(SYS_close, (uint64_t)to);
-  if (result < 0)
+  if (result < 0) {
+    if (to >= 0) /* half a copy is of no use, and may have filled the disk that the journal needs */
+      raw_syscall1(SYS_unlink, (uint64_t)target);
     engine_failed(TAIL_REPORT_FAILED, "a file that was read cannot be kept before it is changed: ", path,
                   result);
+  }
   record_kept(file, name, certain);
 }
 

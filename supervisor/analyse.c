@@ -357,6 +357,8 @@ static int add_of_program(struct analysis *analysis, struct stream *stream,
                           const struct journal_entry *entry, uint64_t seq)
 {
   int error = 0;
+  if (!analysis->started && entry->kind != JOURNAL_START)
+    analysis->summary.beginning_lost = true;
   /* What is kept on the way says nothing about the program's own calls. */
   if (entry->kind != JOURNAL_KEEP && !closes_carried(stream, entry))
     error = program_goes_on(analysis, stream);

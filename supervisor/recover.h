@@ -51,6 +51,7 @@ struct analysis_summary {
   uint64_t unfinished_count;
   uint32_t stream_next;  /* one above the highest stream seen */
   int32_t pid_seen;      /* args[0] of the first START */
+  bool beginning_lost;   /* the program has entries before its START: it must not be taken for one that never began */
 };
 void analysis_summary(const struct analysis *analysis, struct analysis_summary *ret_summary);
 
