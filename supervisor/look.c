@@ -36,9 +36,14 @@ struct place {
   struct journal_file before, now;
 };
 
-static bool same_file(const struct journal_file *a, const struct journal_file *b)
+/* A file that stands for another one since a resume is the same. */
+static bool same_file(const struct looking *looking, const struct journal_file *a, const struct journal_file *b)
 {
-  return a->device == b->device && a->inode == b->inode && a->birth_ns == b->birth_ns;
+  struct file_id first = file_id_of(a), second = file_id_of(b);
+  if (file_id_same(&first, &second))
+    return true;
+  uint32_t file = known_files_find(&looking->analysis->files, &first);
+  return file != KNOWN_FILE_NONE && file == known_files_find(&looking->analysis->files, &second);
 }
 
 /* What nobody may look at, no call of the program's has changed. */
@@ -125,14 +130,14 @@ static int look_rename(const struct looking *looking, int64_t *ret_result)
     named = place_look(looking, looking->change->arg2, &to);
   if (named <= 0)
     return named;
-  if (!from.was || !to.is || !same_file(&to.now, &from.before))
+  if (!from.was || !to.is || !same_file(looking, &to.now, &from.before))
     return 0;
   bool exchange = looking->change->flags != CHANGE_ARG_NONE &&
                   entry_arg(looking->intent, looking->change->flags) & RENAME_EXCHANGE;
   *ret_result = 0;
   if (exchange)
-    return to.was && from.is && same_file(&from.now, &to.before) && !same_file(&from.now, &to.now);
-  return !from.is || !same_file(&from.now, &from.before);
+    return to.was && from.is && same_file(looking, &from.now, &to.before) && !same_file(looking, &from.now, &to.now);
+  return !from.is || !same_file(looking, &from.now, &from.before);
 }
 
 static int look_link(const struct looking *looking, int64_t *ret_result)
@@ -144,7 +149,7 @@ static int look_link(const struct looking *looking, int64_t *ret_result)
     return named;
   *ret_result = 0;
   return entry_file(looking->intent, looking->change->arg, &source) && !to.was && to.is &&
-         same_file(&to.now, &source);
+         same_file(looking, &to.now, &source);
 }
 
 static int look_symlink(const struct looking *looking, int64_t *ret_result)
@@ -188,7 +193,7 @@ static int look_remove(const struct looking *looking, int64_t *ret_result)
   if (named <= 0)
     return named;
   *ret_result = 0;
-  return place.was && (!place.is || !same_file(&place.now, &place.before));
+  return place.was && (!place.is || !same_file(looking, &place.now, &place.before));
 }
 
 /* ---- changes to a file that the intent names by identity alone ---- */

@@ -311,6 +311,11 @@ static void test_made_and_removed(void)
   fake_add(&fake, "/x", one, "");
   tap_ok(repeat(), "a name that is the file still was not");
   begin();
+  build_path_intent(&journal, 0, SYS_unlink, "/x", &one);
+  build_reborn(&journal, 0, one, a_file(2));
+  fake_add(&fake, "/x", a_file(2), "");
+  tap_ok(repeat(), "nor one that is what stands for the file since a resume");
+  begin();
   build_path_intent(&journal, 0, SYS_unlink, "/x", NULL);
   tap_ok(repeat(), "unlinking what was not there is repeated, and fails again");
   begin();
