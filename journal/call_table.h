@@ -65,6 +65,14 @@ enum call_arg_kind {
 #define CALL_ID_GETINFO 1102  /* curl_easy_getinfo while an exchange is under way */
 #define CALL_ID_PAUSE 1103    /* curl_easy_pause has returned */
 #define CALL_ID_CLEANUP 1104  /* curl_easy_cleanup, which writes a cookie jar */
+/* What a program says by perdure.h. */
+#define CALL_ID_KEY 1200
+#define CALL_ID_INDEX 1201
+#define CALL_ID_TOLD 1202 /* perdure_note */
+#define CALL_ID_COMMIT 1203
+#define CALL_ID_SCOPE_BEGIN 1204 /* args: enum journal_scope, what holds in it (5 numbers); its token is its position */
+#define CALL_ID_SCOPE_END 1205   /* args: enum journal_scope, token */
+#define CALL_ID_SCOPE_SET 1206   /* args: as SCOPE_BEGIN; the first alone: nothing is set any more */
 
 struct call_row {
   uint16_t id;

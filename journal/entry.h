@@ -179,6 +179,13 @@ enum journal_callback {
   JOURNAL_CALLBACK_AGAIN = 7, /* none: the request is sent again, in a later attempt */
 };
 
+/* What a scope of the control API is about, and the numbers that say what holds in it. */
+enum journal_scope {
+  JOURNAL_SCOPE_IDEMPOTENCE = 1, /* 1: a remote change of unknown outcome is made again; 0: it is not */
+  JOURNAL_SCOPE_RETRY = 2, /* attempts; shortest and longest delay in ns; multiplier, jitter in millionths */
+};
+#define JOURNAL_SCOPE_VALUES 5
+
 /* SEGMENT_INFO: one value; the next follows at the next multiple of 8. */
 struct journal_info {
   uint32_t info;   /* CURLINFO_* */

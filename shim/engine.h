@@ -69,6 +69,7 @@ struct thread {
   uint32_t number;     /* its tid as the program knows it; 0: has not asked */
   uint32_t passing;    /* a hooked library works: its calls are not journaled (shim/passing.h) */
   uint32_t exchanges;  /* how many have begun in this thread's image */
+  uint32_t keys;       /* how many the program has asked for in it */
 };
 extern __thread struct thread engine_thread;
 
@@ -176,6 +177,9 @@ uint64_t draft_append(struct draft *draft);
 void record_complete(const struct call *call, int64_t result);
 /* Appends the intent, makes it durable as the run's sync says, and passes a kill point. */
 void record_intent(struct draft *draft, const struct call *call);
+/* Until the entry at `position` and all before it are durable; a failing disk ends the process rather than
+ * the promise. */
+void record_durable(uint64_t position);
 /* Appends RESULT, with the row's outputs. */
 void record_result(const struct call *call, int64_t result);
 /* Says something to people, once per run and bit. */

@@ -149,8 +149,7 @@ void record_complete(const struct call *call, int64_t result)
   draft_append(&draft);
 }
 
-/* Until `position` is durable; a failing disk ends the process rather than the promise. */
-static void make_durable(uint64_t position)
+void record_durable(uint64_t position)
 {
   const struct journal_entry *entry =
       (const struct journal_entry *)(engine.tail.ring + (position & (engine.tail.header->ring_size - 1)));
@@ -166,7 +165,7 @@ void record_intent(struct draft *draft, const struct call *call)
   uint32_t sync = engine.tail.header->sync;
   bool remote = call->shape->class == CALL_CLASS_CHANGE_REMOTE;
   if (sync == TAIL_SYNC_ALL || (sync == TAIL_SYNC_REMOTE && (remote || call->remote)))
-    make_durable(position);
+    record_durable(position);
   crash_point();
 }
 

@@ -60,6 +60,7 @@ void analysis_free(struct analysis *analysis)
   free(analysis->stream_buckets);
   free(analysis->omitted);
   free(analysis->open);
+  free(analysis->scopes);
   free(analysis);
 }
 
@@ -253,6 +254,7 @@ static int add_intent(struct analysis *analysis, struct stream *stream,
       .below = stream->open,
       .data_first = stream->data_pending ? stream->data_first : entry->position,
       .seq = seq,
+      .idempotence = analysis_idempotence(analysis, stream->number),
   };
   stream->open = intent;
   stream->open_count++;
@@ -291,6 +293,7 @@ static int add_start(struct analysis *analysis, struct stream *stream,
                      const struct journal_entry *entry)
 {
   struct open_intent *top = stream->open;
+  analysis_scopes_start(analysis, stream->number);
   if (top && change_of(top->entry->call)->kind == CHANGE_EXEC) {
     intent_unlink(analysis, stream, top);
     intent_free(top);
@@ -357,6 +360,8 @@ static int add_of_program(struct analysis *analysis, struct stream *stream,
     error = analysis_count_complete(analysis, stream, entry);
     if (!error)
       error = analysis_files_observed(analysis, entry);
+    if (!error)
+      error = analysis_scopes_complete(analysis, entry);
     break;
   case JOURNAL_START:
     error = add_start(analysis, stream, entry);

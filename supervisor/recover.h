@@ -77,11 +77,14 @@ enum verdict_kind {
   VERDICT_REPEAT,   /* it did not happen, or repeating it as it is gives the same */
   VERDICT_UNKNOWN,  /* a remote change: nobody can tell */
 };
+/* Whether the program said that the change may be made again, in a scope or by a set. */
+enum idempotence { IDEMPOTENCE_UNSAID, IDEMPOTENCE_ON, IDEMPOTENCE_OFF };
 struct verdict {
   uint64_t position; /* of the intent */
   uint32_t stream;
   uint16_t call;
   enum verdict_kind kind;
+  enum idempotence idempotence;
   int64_t result;
 };
 /* Verdicts for all open intents, malloc'ed for the caller, in the journal's order. */

@@ -92,6 +92,13 @@ static void say_resuming(const struct run_attempt *attempt, const struct analysi
           attempt->place.id, summary->entry_count, attempt->number, when);
 }
 
+/* May a change of unknown outcome be made again? The program's word stands above the command line's. */
+static bool may_repeat(const struct run_attempt *attempt, const struct verdict *verdict)
+{
+  return verdict->idempotence == IDEMPOTENCE_UNSAID ? attempt->idempotent
+                                                    : verdict->idempotence == IDEMPOTENCE_ON;
+}
+
 /* A remote change that nobody can tell about: the run stays as it is. */
 static int stop_unknown(struct run_attempt *attempt, const struct verdict *verdict, int *ret_status,
                         struct failure *failure)
@@ -247,7 +254,7 @@ static int recover(struct run_attempt *attempt, struct run_beginning *beginning,
   if (error == 0)
     error = recover_look(analysis, &world_real, &verdicts, &count, failure);
   for (size_t i = 0; error == 0 && !*ret_over && i < count; i++)
-    if (verdicts[i].kind == VERDICT_UNKNOWN && attempt->idempotent) {
+    if (verdicts[i].kind == VERDICT_UNKNOWN && may_repeat(attempt, &verdicts[i])) {
       verdicts[i].kind = VERDICT_REPEAT;
     } else if (verdicts[i].kind == VERDICT_UNKNOWN) {
       *ret_over = true;

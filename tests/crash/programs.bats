@@ -22,6 +22,12 @@ setup() {
   assert_survives "$programs/closing"
 }
 
+@test "keys, notes, commits and scopes of the control API, used and misused" {
+  # The keys are random without perdure; the program itself says whether they stay the same under it.
+  check_options=(--compare 'cat said; wc -l < keys')
+  assert_survives "$programs/control"
+}
+
 @test "copy_file_range, sendfile, splice into a file" {
   assert_survives "$programs/copying"
 }
