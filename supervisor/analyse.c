@@ -393,8 +393,11 @@ static int add_entry(struct analysis *analysis, const struct journal_entry *entr
   int error = stream_get(analysis, entry->stream, &stream);
   if (error)
     return error;
+  analysis->summary.ended_count += entry->kind == JOURNAL_COMPLETE || entry->kind == JOURNAL_RESULT ||
+                                   entry->kind == JOURNAL_START || entry->kind == JOURNAL_EXIT;
   if (entry->kind == JOURNAL_RESULT && entry->arg_count & JOURNAL_FLAG_RESOLVED)
     return add_result(analysis, stream, entry);
+  analysis->last_stream = entry->stream;
   return add_of_program(analysis, stream, entry, seq);
 }
 
@@ -439,6 +442,10 @@ static int end(struct analysis *analysis)
   if (error)
     return error;
   old_bytes_index(&analysis->old);
+  const struct scope *retry = analysis_scope(analysis, analysis->last_stream, JOURNAL_SCOPE_RETRY);
+  analysis->summary.retry_said = retry != NULL;
+  if (retry)
+    memcpy(analysis->summary.retry_values, retry->values, sizeof retry->values);
   analysis->summary.unfinished_count = analysis->open_count;
   if (analysis->stdin_state)
     analysis->summary.stdin_hash = XXH3_64bits_digest(analysis->stdin_state);

@@ -59,6 +59,7 @@ struct analysis {
   struct known_files files;
   struct old_bytes old;
   uint64_t last_position;
+  uint32_t last_stream; /* of the last entry of the program's */
   uint64_t end_position; /* behind the last entry */
   bool ended, started;
   bool gone_on;           /* the program has, since the last attempt began */

@@ -49,6 +49,9 @@ struct analysis_summary {
   uint32_t outer_count;
   struct journal_descriptor outer[TAIL_OUTER_MAX]; /* the first START's descriptors */
   uint64_t unfinished_count;
+  uint64_t ended_count;  /* of the program's calls, those that have their end in the journal */
+  bool retry_said;       /* by the program, and it holds for the thread whose entry is the last */
+  uint64_t retry_values[JOURNAL_SCOPE_VALUES];
   uint32_t stream_next;  /* one above the highest stream seen */
   int32_t pid_seen;      /* args[0] of the first START */
 };

@@ -9,6 +9,7 @@
 #include "supervisor/run_lock.h"
 #include "supervisor/run_outer.h"
 #include "supervisor/run_recipe.h"
+#include "supervisor/run_retry.h"
 #include "supervisor/run_spawn.h"
 #include "supervisor/run_wait.h"
 
@@ -31,6 +32,7 @@ struct run_attempt {
   unsigned sync;
   enum run_output output;
   bool idempotent;    /* a remote change of unknown outcome is made again */
+  struct run_retry retry;
   bool keyless;       /* no Idempotency-Key is added to requests */
 };
 

@@ -269,6 +269,25 @@ static int recover(struct run_attempt *attempt, struct run_beginning *beginning,
   return error;
 }
 
+/* Given with this command, or recorded when the run began. */
+static int load_retry(struct run_attempt *attempt, struct failure *failure)
+{
+  struct failure missing;
+  char *recorded = NULL;
+  int error = 0;
+
+  if (attempt->options->retry == NULL)
+    error = store_meta_text(attempt->store, "retry", &recorded, &missing);
+  const char *text = attempt->options->retry != NULL ? attempt->options->retry : recorded;
+  attempt->retry.policy = retry_default;
+  if (error == -ENOENT)
+    return 0;
+  error = error < 0 ? failure_set(failure, error, "%s", missing.text)
+                    : retry_policy_parse(text, &attempt->retry.policy, failure);
+  free(recorded);
+  return error;
+}
+
 static int load_settings(struct run_attempt *attempt, struct failure *failure)
 {
   const struct run_options *options = attempt->options;
@@ -297,7 +316,7 @@ static int load_settings(struct run_attempt *attempt, struct failure *failure)
   if (error == 0 || error == -ENOENT)
     error = store_meta_number(attempt->store, "keyless", &keyless, failure);
   attempt->keyless = keyless;
-  return error == -ENOENT ? 0 : error;
+  return error == 0 || error == -ENOENT ? load_retry(attempt, failure) : error;
 }
 
 static int load_recipe(struct run_attempt *attempt, struct failure *failure)
