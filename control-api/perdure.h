@@ -36,6 +36,7 @@ enum perdure_error {
   PERDURE_ERROR_ARGUMENT = -EINVAL,    /* NULL, or a value that means nothing */
   PERDURE_ERROR_TOKEN = -ENOENT,       /* no scope of that kind is open under this token: it was never begun here,
                                           or has ended. Without perdure an ended token is not known */
+  PERDURE_ERROR_ORDER = -EBUSY,        /* a region that began later is open still: this one stays open too */
   PERDURE_ERROR_ROOM = -ENOSPC,        /* PERDURE_SCOPES_MAX scopes are open in this process */
   PERDURE_ERROR_REPLICAS = -ENOTCONN,  /* the run has fewer replicas than that */
   PERDURE_ERROR_DISK = -EIO,           /* the journal cannot be written to disk */
@@ -61,7 +62,7 @@ struct perdure_retry_policy {
 
 /* ---- what the shim provides; not for programs to call ---- */
 
-enum { PERDURE_SCOPE_IDEMPOTENCE_ = 1, PERDURE_SCOPE_RETRY_ = 2 };
+enum { PERDURE_SCOPE_IDEMPOTENCE_ = 1, PERDURE_SCOPE_RETRY_ = 2, PERDURE_SCOPE_REGION_ = 3 };
 #define PERDURE_SCOPE_VALUES_ 5
 
 #define PERDURE_WEAK_ __attribute__((weak))
@@ -257,6 +258,35 @@ static inline struct perdure_block_ perdure_retry_policy_block_(const struct per
 
 #define PERDURE_WITH_RETRY_POLICY(policy) \
   PERDURE_BLOCK_(PERDURE_JOIN_(perdure_block_at_, __LINE__), perdure_retry_policy_block_(policy))
+
+/* ---- atomic regions ---- */
+
+/* A region that is unfinished when the program dies is as if it had not begun: the files that the program changed in
+ * it go back (contents, sizes, names, modes, owners, times), and the next attempt runs it from its beginning. All threads of
+ * the program go back with it. What left the machine or was printed cannot be taken back; a request that
+ * comes again has the same Idempotency-Key. */
+static inline int perdure_atomic_begin(struct perdure_token *ret_region)
+{
+  const uint64_t values[PERDURE_SCOPE_VALUES_] = {0, 0, 0, 0, 0};
+  return perdure_scope_begin_(PERDURE_SCOPE_REGION_, values, ret_region);
+}
+
+/* What the region did is final when it returns 0, and on disk unless --sync is none. Regions nest by their
+ * beginnings, over all threads: PERDURE_ERROR_ORDER while one that began later is open. */
+static inline int perdure_atomic_end(struct perdure_token region)
+{
+  return perdure_scope_end_(PERDURE_SCOPE_REGION_, region);
+}
+
+static inline struct perdure_block_ perdure_atomic_block_(void)
+{
+  struct perdure_token region = {0};
+  int result = perdure_atomic_begin(&region);
+  return perdure_block_begin_(PERDURE_SCOPE_REGION_, result, region);
+}
+
+/* Leaving it early, however, ends it as well: what was done so far is final. perdure_fail() inside runs it again. */
+#define PERDURE_ATOMICALLY PERDURE_BLOCK_(PERDURE_JOIN_(perdure_block_at_, __LINE__), perdure_atomic_block_())
 
 /* ---- keys ---- */
 

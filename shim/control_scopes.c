@@ -5,6 +5,8 @@
  * one that failed. The list is the program's memory: replay makes it again. */
 #include "shim/control.h"
 
+#include "shim/region.h"
+
 #include <errno.h>
 
 #define SCOPE_ROOM 256 /* PERDURE_SCOPES_MAX */
@@ -45,6 +47,8 @@ static void fill(struct scope *scope, unsigned kind, uint64_t token, const uint6
   scope->token = token;
   raw_copy(scope->values, values, sizeof scope->values);
   atomic_store(&scope->state, OPEN);
+  if (kind == JOURNAL_SCOPE_REGION)
+    region_began();
 }
 
 static bool is_open(struct scope *scope, unsigned kind)
@@ -61,10 +65,24 @@ static bool drop(unsigned kind, uint64_t token, bool own)
         (!own || scopes[i].stream == engine_thread.stream) &&
         atomic_compare_exchange_strong(&scopes[i].state, &state, CLAIMED)) {
       atomic_store(&scopes[i].state, FREE);
+      if (kind == JOURNAL_SCOPE_REGION)
+        region_ended();
       return true;
     }
   }
   return false;
+}
+
+/* Is the region open, and one that began later too? */
+static bool region_inside(uint64_t token)
+{
+  bool itself = false, inside = false;
+  for (unsigned i = 0; i < SCOPE_ROOM; i++)
+    if (is_open(&scopes[i], JOURNAL_SCOPE_REGION)) {
+      itself |= scopes[i].token == token;
+      inside |= scopes[i].token > token;
+    }
+  return itself && inside;
 }
 
 static struct call scope_call(unsigned id, unsigned kind, const uint64_t *values)
@@ -101,11 +119,14 @@ int perdure_shim_scope_end(unsigned kind, uint64_t token)
   uint64_t values[JOURNAL_SCOPE_VALUES] = {token};
   struct call call = scope_call(CALL_ID_SCOPE_END, kind, values);
   const struct journal_entry *entry = control_replay(&call, 2);
-  bool found = token != SET_TOKEN && drop(kind, token, false);
+  bool holds_others = kind == JOURNAL_SCOPE_REGION && region_inside(token);
+  bool found = token != SET_TOKEN && !holds_others && drop(kind, token, false);
   if (entry)
     return control_replayed(entry);
-  int result = found ? 0 : -ENOENT;
-  control_record(&call, 2, NULL, result);
+  int result = found ? 0 : holds_others ? -EBUSY : -ENOENT;
+  uint64_t position = control_record(&call, 2, NULL, result);
+  if (found && kind == JOURNAL_SCOPE_REGION && engine.tail.header->sync != TAIL_SYNC_NONE)
+    record_durable(position);
   return result;
 }
 

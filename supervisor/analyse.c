@@ -61,6 +61,7 @@ void analysis_free(struct analysis *analysis)
   free(analysis->omitted);
   free(analysis->open);
   free(analysis->scopes);
+  free(analysis->skipped);
   free(analysis);
 }
 
@@ -390,6 +391,8 @@ static int add_entry(struct analysis *analysis, const struct journal_entry *entr
     return 0;
   if (entry->kind == JOURNAL_ATTEMPT)
     return add_attempt(analysis, entry);
+  if (analysis_skips(analysis, entry->position))
+    return analysis_add_skipped(analysis, entry);
   int error = stream_get(analysis, entry->stream, &stream);
   if (error)
     return error;

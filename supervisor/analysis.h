@@ -76,6 +76,11 @@ struct analysis {
   struct scope *scopes;
   size_t scope_count, scope_room;
 
+  struct skipped {
+    uint64_t begin, end; /* entries between the two, without them */
+  } *skipped;
+  size_t skipped_count;
+
   struct open_intent **open; /* after analysis_end: by position */
   size_t open_count;
 
@@ -138,6 +143,11 @@ void analysis_scopes_start(struct analysis *analysis, uint32_t stream);
 /* What holds now for the stream's calls, or NULL: nothing was said. */
 const struct scope *analysis_scope(const struct analysis *analysis, uint32_t stream, unsigned kind);
 enum idempotence analysis_idempotence(const struct analysis *analysis, uint32_t stream);
+
+/* ---- analyse_regions.c ---- */
+
+/* An entry of such a region. */
+int analysis_add_skipped(struct analysis *analysis, const struct journal_entry *entry);
 
 /* ---- analyse_end.c ---- */
 

@@ -33,6 +33,12 @@ struct analysis;
 int analysis_create(struct analysis **ret_analysis);
 int analysis_add(struct analysis *analysis, const struct journal_entry *entry, uint64_t seq,
                  struct failure *failure);
+/* Before the first entry: what lies between the entry at `begin` and the position `end` is left out, because it
+ * was taken back. */
+int analysis_skip(struct analysis *analysis, uint64_t begin, uint64_t end);
+bool analysis_skips(const struct analysis *analysis, uint64_t position);
+/* After the last: is an atomic region open? The outermost one's beginning. */
+bool analysis_open_region(const struct analysis *analysis, uint64_t *ret_begin);
 int analysis_end(struct analysis *analysis, struct failure *failure);
 void analysis_free(struct analysis *analysis);
 

@@ -19,6 +19,12 @@
 
 int run_analyse(struct store *store, struct analysis **ret_analysis, struct failure *failure)
 {
+  return run_analyse_without(store, 0, 0, ret_analysis, failure);
+}
+
+int run_analyse_without(struct store *store, uint64_t begin, uint64_t end, struct analysis **ret_analysis,
+                        struct failure *failure)
+{
   const struct journal_entry *entry;
   struct store_cursor *cursor;
   struct analysis *analysis;
@@ -28,6 +34,13 @@ int run_analyse(struct store *store, struct analysis **ret_analysis, struct fail
   if (error < 0)
     return failure_set(failure, error, "cannot read the journal: %s; free some memory",
                        strerror(-error));
+  error = run_regions_skip(store, analysis, failure);
+  if (error == 0 && end > 0 && analysis_skip(analysis, begin, end) < 0)
+    error = failure_set(failure, -ENOMEM, "cannot read the journal: out of memory; free some");
+  if (error < 0) {
+    analysis_free(analysis);
+    return error;
+  }
   error = store_cursor_open(store, 1, &cursor, failure);
   if (error < 0) {
     analysis_free(analysis);
@@ -165,6 +178,8 @@ static int write_store(struct run_attempt *attempt, struct failure *failure)
   if (error == 0)
     error = store_attempt_begin(attempt->store, attempt->number, attempt->first_seq, failure);
   if (error == 0)
+    error = run_regions_remember(attempt, failure);
+  if (error == 0)
     error = run_set_state(attempt->store, RUN_STATE_RUNNING, failure);
   if (error == 0)
     return store_commit(attempt->store, failure);
@@ -251,6 +266,11 @@ static int recover(struct run_attempt *attempt, struct run_beginning *beginning,
     return error;
   }
   error = go_back_to_program(attempt, ret_status, failure);
+  if (error == 0)
+    error = run_regions_undo(attempt, &analysis, failure);
+  if (error < 0 && analysis == NULL)
+    return error;
+  analysis_summary(analysis, &summary);
   if (error == 0)
     error = recover_look(analysis, &world_real, &verdicts, &count, failure);
   for (size_t i = 0; error == 0 && !*ret_over && i < count; i++)

@@ -44,6 +44,10 @@ setup() {
   assert_survives "$programs/identity"
 }
 
+@test "atomic regions: every change of files goes back, nested, left early, with files open before" {
+  assert_survives "$programs/regions"
+}
+
 @test "locks of all kinds are held again" {
   assert_survives "$programs/locks"
 }
