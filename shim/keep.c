@@ -146,10 +146,10 @@ int64_t keep_copy_bytes(int64_t from, int64_t to)
   }
 }
 
-static void copy_file(int dirfd, const char *path, const struct journal_file *file, bool certain)
+int64_t keep_copy_as_new(int dirfd, const char *path, uint64_t inode, char *ret_name)
 {
-  char name[96], target[PATH_ROOM + 128];
-  keep_new_name(name, target, file->inode);
+  char target[PATH_ROOM + 128];
+  keep_new_name(ret_name, target, inode);
   int64_t from = open_aside(dirfd, path, O_RDONLY, 0);
   int64_t to = open_aside(AT_FDCWD, target, O_WRONLY | O_CREAT | O_EXCL, 0600);
   int64_t result = from < 0 ? from : to < 0 ? to : keep_copy_bytes(from, to);
@@ -157,6 +157,13 @@ static void copy_file(int dirfd, const char *path, const struct journal_file *fi
     raw_syscall1(SYS_close, (uint64_t)from);
   if (to >= 0)
     raw_syscall1(SYS_close, (uint64_t)to);
+  return result;
+}
+
+static void copy_file(int dirfd, const char *path, const struct journal_file *file, bool certain)
+{
+  char name[96];
+  int64_t result = keep_copy_as_new(dirfd, path, file->inode, name);
   if (result < 0)
     engine_failed(TAIL_REPORT_FAILED, "a file that was read cannot be kept before it is changed: ", path,
                   result);

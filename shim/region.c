@@ -93,21 +93,6 @@ __attribute__((noreturn)) static void cannot_keep(const char *full, int64_t erro
   engine_failed(TAIL_REPORT_FAILED, "a file cannot be kept before an atomic region changes it: ", full, error);
 }
 
-/* Into kept/, under a name that is given back in 96 bytes. */
-static int64_t copy(int dirfd, const char *path, const struct journal_undo *undo, char *ret_name)
-{
-  char target[PATH_ROOM + 128];
-  keep_new_name(ret_name, target, undo->inode);
-  int64_t from = open_aside(dirfd, path, O_RDONLY, 0);
-  int64_t to = open_aside(AT_FDCWD, target, O_WRONLY | O_CREAT | O_EXCL, 0600);
-  int64_t result = from < 0 ? from : to < 0 ? to : keep_copy_bytes(from, to);
-  if (from >= 0)
-    raw_syscall1(SYS_close, (uint64_t)from);
-  if (to >= 0)
-    raw_syscall1(SYS_close, (uint64_t)to);
-  return result;
-}
-
 void region_content(int dirfd, const char *path, const char *full, uint64_t offset, uint64_t length)
 {
   struct journal_undo undo;
@@ -120,7 +105,7 @@ void region_content(int dirfd, const char *path, const char *full, uint64_t offs
   if (kept & COPIED || (kept & SIZE_NOTED && !overwrites))
     return;
   undo.kind = overwrites ? JOURNAL_UNDO_CONTENT : JOURNAL_UNDO_SIZE;
-  int64_t result = overwrites ? copy(dirfd, path, &undo, name) : 0;
+  int64_t result = overwrites ? keep_copy_as_new(dirfd, path, undo.inode, name) : 0;
   if (result < 0)
     cannot_keep(full, result);
   record(&undo, full, NULL, overwrites ? name : NULL);
@@ -160,7 +145,7 @@ void region_taken(int dirfd, const char *path, const char *full)
   if (result == 0)
     keep_hide_link(undo.device, undo.inode);
   else if (S_ISREG(undo.mode)) /* on another filesystem */
-    result = copy(dirfd, path, &undo, name);
+    result = keep_copy_as_new(dirfd, path, undo.inode, name);
   if (result < 0)
     cannot_keep(full, result);
   record(&undo, full, NULL, name);

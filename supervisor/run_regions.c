@@ -6,6 +6,7 @@
 #include "supervisor/run_attempt.h"
 
 #include "supervisor/region_undo.h"
+#include "supervisor/run_read.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -15,30 +16,59 @@
 
 #define REWOUND_KEY "rewound"
 
-/* Empty where there is none; malloc'ed. */
-static int load_rewound(struct store *store, char **ret_text, struct failure *failure)
+int run_rewound_load(struct store *store, struct run_rewound *ret_rewound, struct failure *failure)
 {
+  struct run_rewound rewound = {0};
+  struct run_range range, *grown;
   struct failure missing;
-  int error = store_meta_text(store, REWOUND_KEY, ret_text, &missing);
+  char *text, *at;
+  int length, error = store_meta_text(store, REWOUND_KEY, &text, &missing);
 
   if (error == -ENOENT) {
-    *ret_text = strdup("");
-    return *ret_text != NULL ? 0 : failure_set(failure, -ENOMEM, "out of memory; free some");
+    *ret_rewound = rewound;
+    return 0;
   }
-  return error < 0 ? failure_set(failure, error, "%s", missing.text) : 0;
+  if (error < 0)
+    return failure_set(failure, error, "%s", missing.text);
+  for (at = text; sscanf(at, "%" SCNu64 ":%" SCNu64 "%n", &range.begin, &range.end, &length) == 2; at += length) {
+    grown = realloc(rewound.list, (rewound.count + 1) * sizeof *grown);
+    if (grown == NULL) {
+      free(text);
+      run_rewound_release(&rewound);
+      return failure_set(failure, -ENOMEM, "out of memory; free some");
+    }
+    rewound.list = grown;
+    rewound.list[rewound.count++] = range;
+  }
+  free(text);
+  *ret_rewound = rewound;
+  return 0;
+}
+
+void run_rewound_release(struct run_rewound *rewound)
+{
+  free(rewound->list);
+  *rewound = (struct run_rewound){0};
+}
+
+bool run_rewound_has(const struct run_rewound *rewound, uint64_t position)
+{
+  for (size_t i = 0; i < rewound->count; i++)
+    if (position > rewound->list[i].begin && position < rewound->list[i].end)
+      return true;
+  return false;
 }
 
 int run_regions_skip(struct store *store, struct analysis *analysis, struct failure *failure)
 {
-  uint64_t begin, end;
-  char *text, *at;
-  int length, error = load_rewound(store, &text, failure);
+  struct run_rewound rewound;
+  int error = run_rewound_load(store, &rewound, failure);
 
   if (error < 0)
     return error;
-  for (at = text; error == 0 && sscanf(at, "%" SCNu64 ":%" SCNu64 "%n", &begin, &end, &length) == 2; at += length)
-    error = analysis_skip(analysis, begin, end);
-  free(text);
+  for (size_t i = 0; error == 0 && i < rewound.count; i++)
+    error = analysis_skip(analysis, rewound.list[i].begin, rewound.list[i].end);
+  run_rewound_release(&rewound);
   return error < 0 ? failure_set(failure, error, "cannot read the journal: %s; free some memory", strerror(-error)) : 0;
 }
 
@@ -68,31 +98,28 @@ int run_regions_undo(struct run_attempt *attempt, struct analysis **analysis, st
 
 int run_regions_remember(struct run_attempt *attempt, struct failure *failure)
 {
-  uint64_t begin, end;
-  char *text, *at, *made;
+  struct run_rewound rewound;
+  char *made = NULL;
   size_t size;
   FILE *stream;
-  int length, error;
+  int error;
 
   if (!attempt->undone)
     return 0;
-  error = load_rewound(attempt->store, &text, failure);
+  error = run_rewound_load(attempt->store, &rewound, failure);
   if (error < 0)
     return error;
-  made = NULL;
   stream = open_memstream(&made, &size);
-  if (stream == NULL) {
-    free(text);
-    return failure_set(failure, -ENOMEM, "out of memory; free some");
-  }
   /* Those that lie in the new one say nothing more. */
-  for (at = text; sscanf(at, "%" SCNu64 ":%" SCNu64 "%n", &begin, &end, &length) == 2; at += length)
-    if (begin < attempt->undone_begin)
-      fprintf(stream, "%" PRIu64 ":%" PRIu64 " ", begin, end);
-  fprintf(stream, "%" PRIu64 ":%" PRIu64 " ", attempt->undone_begin, attempt->undone_end);
-  free(text);
-  error = fclose(stream) == 0 ? store_meta_set_text(attempt->store, REWOUND_KEY, made, failure)
-                              : failure_set(failure, -ENOMEM, "out of memory; free some");
+  for (size_t i = 0; stream != NULL && i < rewound.count; i++)
+    if (rewound.list[i].begin < attempt->undone_begin)
+      fprintf(stream, "%" PRIu64 ":%" PRIu64 " ", rewound.list[i].begin, rewound.list[i].end);
+  run_rewound_release(&rewound);
+  if (stream != NULL)
+    fprintf(stream, "%" PRIu64 ":%" PRIu64 " ", attempt->undone_begin, attempt->undone_end);
+  error = stream != NULL && fclose(stream) == 0
+            ? store_meta_set_text(attempt->store, REWOUND_KEY, made, failure)
+            : failure_set(failure, -ENOMEM, "out of memory; free some");
   free(made);
   return error;
 }

@@ -123,6 +123,29 @@ static void misuse(void)
   line("overlapped");
 }
 
+static void *end_region(void *region)
+{
+  assert(perdure_atomic_end(*(struct perdure_token *)region) == 0);
+  return NULL;
+}
+
+static void regions_misused(void)
+{
+  struct perdure_token none = {0}, outer, inner;
+  pthread_t thread;
+  assert(perdure_atomic_begin(NULL) == PERDURE_ERROR_ARGUMENT);
+  assert(perdure_atomic_end(none) == PERDURE_ERROR_TOKEN);
+  assert(perdure_atomic_begin(&outer) == 0 && perdure_atomic_begin(&inner) == 0);
+  assert(!journaled || perdure_atomic_end(outer) == PERDURE_ERROR_ORDER);
+  assert(!journaled || perdure_idempotence_end(inner) == PERDURE_ERROR_TOKEN);
+  assert(perdure_atomic_end(inner) == 0);
+  assert(!journaled || perdure_atomic_end(inner) == PERDURE_ERROR_TOKEN);
+  assert(pthread_create(&thread, NULL, end_region, &outer) == 0);
+  pthread_join(thread, NULL);
+  assert(!journaled || perdure_atomic_end(outer) == PERDURE_ERROR_TOKEN);
+  line("regions misused");
+}
+
 static void fill_up(void)
 {
   struct perdure_token tokens[PERDURE_SCOPES_MAX + 1];
@@ -143,6 +166,7 @@ int main(int argc, char **argv)
   journal();
   blocks();
   misuse();
+  regions_misused();
   if (argc > 1)
     fill_up();
   keys_are_those();
