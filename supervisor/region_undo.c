@@ -285,7 +285,7 @@ int region_undo(struct store *store, const struct analysis *analysis, uint64_t b
                 uint64_t *ret_count, struct failure *failure)
 {
   struct steps steps = {0};
-  uint64_t end, entry_count, made;
+  uint64_t end, entry_count, made = UINT64_MAX;
   int error = store_end(store, &end, &entry_count, failure);
   if (error == 0)
     error = load_progress(store, end, &made, failure);
