@@ -72,6 +72,8 @@ PERDURE_WEAK_ int perdure_shim_scope_end(unsigned kind, uint64_t token);
 PERDURE_WEAK_ int perdure_shim_scope_set(unsigned kind, const uint64_t *values);
 /* 1: *values hold; 0: there are none; -ENOSYS as all. */
 PERDURE_WEAK_ int perdure_shim_scope_get(unsigned kind, uint64_t *ret_values);
+/* 1: a scope of that kind is open in this process under that token; 0: none is. */
+PERDURE_WEAK_ int perdure_shim_scope_is_open(unsigned kind, uint64_t token);
 PERDURE_WEAK_ int perdure_shim_key(char *ret_key);
 PERDURE_WEAK_ int perdure_shim_index(uint64_t *ret_index);
 PERDURE_WEAK_ int perdure_shim_is_replaying(void);
@@ -359,6 +361,16 @@ __attribute__((noreturn)) static inline void perdure_fail(const char *why)
 {
   (void)PERDURE_ASK_(perdure_shim_fail, why);
   abort();
+}
+
+/* Gives up a region: perdure_fail() with that reason, so that all of it goes back and it runs again from its beginning, as
+ * often as the retry policy says. Returns only with an error. */
+static inline int perdure_atomic_abort(struct perdure_token region)
+{
+  int open = PERDURE_ASK_(perdure_shim_scope_is_open, PERDURE_SCOPE_REGION_, region.id);
+  if (open == 0 || (open == -ENOSYS && !region.id))
+    return PERDURE_ERROR_TOKEN;
+  perdure_fail("an atomic region is given up");
 }
 
 #ifdef __cplusplus

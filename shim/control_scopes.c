@@ -27,6 +27,7 @@ static struct scope scopes[SCOPE_ROOM];
 CONTROL_FUNCTION int perdure_shim_scope_begin(unsigned kind, const uint64_t *values, uint64_t *ret_token);
 CONTROL_FUNCTION int perdure_shim_scope_end(unsigned kind, uint64_t token);
 CONTROL_FUNCTION int perdure_shim_scope_set(unsigned kind, const uint64_t *values);
+CONTROL_FUNCTION int perdure_shim_scope_is_open(unsigned kind, uint64_t token);
 CONTROL_FUNCTION int perdure_shim_scope_get(unsigned kind, uint64_t *ret_values);
 
 static struct scope *claim(void)
@@ -146,6 +147,17 @@ int perdure_shim_scope_set(unsigned kind, const uint64_t *values)
     return control_replayed(entry);
   control_record(&call, argument_count, NULL, result);
   return result;
+}
+
+/* No entry, as below. */
+int perdure_shim_scope_is_open(unsigned kind, uint64_t token)
+{
+  if (!control_present())
+    return -ENOSYS;
+  for (unsigned i = 0; i < SCOPE_ROOM; i++)
+    if (token != SET_TOKEN && is_open(&scopes[i], kind) && scopes[i].token == token)
+      return 1;
+  return 0;
 }
 
 /* No entry: the answer follows from those of this thread's scopes, and from what the run began with. */

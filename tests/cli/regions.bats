@@ -45,6 +45,25 @@ END
   assert_file_exists file
 }
 
+@test "a region that is given up runs again from its beginning" {
+  build_program << 'END'
+#include <perdure.h>
+#include <fcntl.h>
+#include <unistd.h>
+int main(void)
+{
+  struct perdure_token region;
+  perdure_atomic_begin(&region);
+  if (open("file", O_WRONLY | O_CREAT | O_EXCL, 0666) < 0)
+    return 3;
+  return perdure_atomic_abort(region) ? 4 : 5;
+}
+END
+  run_durable -q --id job --retry max=3,min=1ms -- ./program
+  assert_equal "$status" 134
+  assert_equal "$(perdure log job | grep -c 'the program gave up: an atomic region is given up')" 3
+}
+
 @test "what stands in the way of taking back is named, and the run goes on when it is put right" {
   build_program << 'END'
 #include <perdure.h>

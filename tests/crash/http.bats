@@ -178,6 +178,18 @@ kill_everywhere() {
   [ "$again" -gt 0 ]
 }
 
+@test "in an atomic region, an answered request is sent again when the region runs again, with the same key" {
+  local again=0 kill_step=2
+  count_point() {
+    assert_equal "$status" 0
+    assert_equal "$(grep -c executed "$requests")" 3
+    # An order whose charge had been sent too was sent before the crash and after it.
+    again=$((again + $(grep -c 'order.*repeated' "$requests" || true)))
+  }
+  kill_everywhere -- "$(realpath "${PERDURE_BUILD:-$BATS_TEST_DIRNAME/../../build}")/tests/programs/paying" "$url" region
+  [ "$again" -gt 2 ]
+}
+
 @test "a run that is begun anew has other keys" {
   export PERDURE_DIR="$BATS_TEST_TMPDIR/perdure"
   "$PERDURE" run -- curl -sS -d one=1 "$url/a"

@@ -146,6 +146,8 @@ static void regions_misused(void)
   sure(pthread_create(&thread, NULL, end_region, &outer) == 0);
   pthread_join(thread, NULL);
   sure(!journaled || perdure_atomic_end(outer) == PERDURE_ERROR_TOKEN);
+  sure(perdure_atomic_abort(none) == PERDURE_ERROR_TOKEN);
+  sure(!journaled || perdure_atomic_abort(outer) == PERDURE_ERROR_TOKEN);
   line("regions misused");
 }
 
