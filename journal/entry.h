@@ -199,6 +199,8 @@ enum journal_undo_kind {
   JOURNAL_UNDO_EXCHANGED = 6, /* the two have changed places: back */
   JOURNAL_UNDO_DIRECTORY = 7, /* the empty directory was removed: it is made */
   JOURNAL_UNDO_STATE = 8,     /* mode, owner and times */
+  JOURNAL_UNDO_ATTRIBUTE = 9, /* the extended attribute that PATH(1) names gets the bytes of ATTRIBUTE(0), or goes
+                                 where there is none */
 };
 struct journal_undo {
   uint32_t kind;

@@ -253,17 +253,33 @@ static void add_old_attribute(struct draft *draft, const struct call *call, void
     draft_add(draft, SEGMENT_ATTRIBUTE, 1, room, size > 0 ? (size_t)size : 0);
 }
 
+static bool changes_attribute(const struct call *call)
+{
+  return call->id == SYS_setxattr || call->id == SYS_lsetxattr || call->id == SYS_fsetxattr ||
+         call->id == SYS_removexattr || call->id == SYS_lremovexattr || call->id == SYS_fremovexattr;
+}
+
+static void keep_one_state(const struct call *call, int dirfd, const char *path, const char *full, unsigned flags)
+{
+  if (changes_attribute(call))
+    region_attribute(dirfd, path, full, flags, (const char *)call->args[1]);
+  else
+    region_state(dirfd, path, full, flags);
+}
+
 /* Of the first path or descriptor, as look_at_subject() took it. */
 static void keep_state(const struct call *call, char *full)
 {
+  bool itself = call->id == SYS_lsetxattr || call->id == SYS_lremovexattr;
   for (unsigned arg = 0; arg < 6; arg++) {
     if (kind_of(call, arg) == ARG_PATH && call->args[arg]) {
-      region_state(directory_of(call, arg), (const char *)call->args[arg], full, 0);
+      keep_one_state(call, directory_of(call, arg), (const char *)call->args[arg], full,
+                     itself ? AT_SYMLINK_NOFOLLOW : 0);
       return;
     }
     if (kind_of(call, arg) == ARG_FD) {
       if (path_of_descriptor((int)call->args[arg], full))
-        region_state((int)call->args[arg], "", full, AT_EMPTY_PATH);
+        keep_one_state(call, (int)call->args[arg], "", full, AT_EMPTY_PATH);
       return;
     }
   }

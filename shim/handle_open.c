@@ -137,7 +137,7 @@ static int64_t open_change(struct call *call, const struct opening *opening)
   struct draft draft;
   bool existed = look_before(&draft, call, opening, full, &file);
   if (region_open() && !existed && opening->flags & O_CREAT)
-    region_made(full);
+    region_created(full);
   else if (region_open() && existed && opening->flags & O_TRUNC && file.size)
     region_content(opening->dirfd, opening->path, full, 0, 1);
   record_intent(&draft, call);

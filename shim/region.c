@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #define SEEN_ROOM 1024 /* files; of those that do not fit, more copies than needed are made */
@@ -74,6 +75,19 @@ static bool look(int dirfd, const char *path, unsigned flags, struct journal_und
   return true;
 }
 
+/* What `path` leads to, symlinks followed; `full` itself where it is a descriptor's, or cannot be asked. */
+static const char *resolve(int dirfd, const char *path, const char *full, unsigned flags, char *room)
+{
+  if (flags & (AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW))
+    return full;
+  int64_t fd = open_aside(dirfd, path, O_PATH, 0);
+  if (fd < 0)
+    return full;
+  size_t length = path_of_descriptor((int)fd, room);
+  raw_syscall1(SYS_close, (uint64_t)fd);
+  return length ? room : full;
+}
+
 /* second and kept may be NULL. */
 static void record(const struct journal_undo *undo, const char *full, const char *second, const char *kept)
 {
@@ -96,8 +110,8 @@ __attribute__((noreturn)) static void cannot_keep(const char *full, int64_t erro
 void region_content(int dirfd, const char *path, const char *full, uint64_t offset, uint64_t length)
 {
   struct journal_undo undo;
-  char name[96];
-  if (!look(dirfd, path, path[0] ? 0 : AT_EMPTY_PATH, &undo) || !S_ISREG(undo.mode) || !length)
+  char name[96], room[PATH_ROOM];
+  if (!look(dirfd, path, 0, &undo) || !S_ISREG(undo.mode) || !length)
     return;
   struct seen *file = find_seen(undo.device, undo.inode);
   uint32_t kept = file ? file->kept : 0;
@@ -108,7 +122,7 @@ void region_content(int dirfd, const char *path, const char *full, uint64_t offs
   int64_t result = overwrites ? keep_copy_as_new(dirfd, path, undo.inode, name) : 0;
   if (result < 0)
     cannot_keep(full, result);
-  record(&undo, full, NULL, overwrites ? name : NULL);
+  record(&undo, resolve(dirfd, path, full, 0, room), NULL, overwrites ? name : NULL);
   if (file)
     file->kept |= overwrites ? COPIED : SIZE_NOTED;
 }
@@ -126,6 +140,34 @@ void region_made(const char *full)
 {
   struct journal_undo undo = {.kind = JOURNAL_UNDO_MADE};
   record(&undo, full, NULL, NULL);
+}
+
+/* Only one symlink is followed: what a chain of them makes stays. */
+static void region_created_once(const char *full)
+{
+  struct journal_undo undo;
+  if (!look(AT_FDCWD, full, AT_SYMLINK_NOFOLLOW, &undo))
+    region_made(full);
+}
+
+void region_created(const char *full)
+{
+  char target[PATH_ROOM], joined[2 * PATH_ROOM];
+  int64_t length = raw_syscall3(SYS_readlink, (uint64_t)full, (uint64_t)target, sizeof target - 1);
+  if (length <= 0) {
+    region_made(full);
+    return;
+  }
+  /* A symlink that leads nowhere: what it names is created. */
+  target[length] = 0;
+  size_t used = 0;
+  for (size_t i = 0; target[0] != '/' && full[i]; i++)
+    if (full[i] == '/')
+      used = i + 1;
+  raw_copy(joined, full, used);
+  raw_copy(joined + used, target, (size_t)length + 1);
+  if (used + (size_t)length < PATH_ROOM)
+    region_created_once(joined);
 }
 
 void region_taken(int dirfd, const char *path, const char *full)
@@ -166,6 +208,43 @@ void region_state(int dirfd, const char *path, const char *full, unsigned flags)
   struct journal_undo undo;
   if (!look(dirfd, path, flags, &undo))
     return;
+  char room[PATH_ROOM];
   undo.kind = JOURNAL_UNDO_STATE;
-  record(&undo, full, NULL, NULL);
+  record(&undo, resolve(dirfd, path, full, flags, room), NULL, NULL);
+}
+
+/* By a path that does not need the directory's descriptor, which the calls for attributes do not take. */
+static int64_t get_attribute(const char *full, bool follow, const char *name, void *bytes, size_t size)
+{
+  return raw_syscall4(follow ? SYS_getxattr : SYS_lgetxattr, (uint64_t)full, (uint64_t)name, (uint64_t)bytes, size);
+}
+
+void region_attribute(int dirfd, const char *path, const char *full, unsigned flags, const char *name)
+{
+  static const struct call keeper = {.id = CALL_ID_JOURNAL};
+  struct journal_undo undo;
+  struct draft draft;
+  if (!look(dirfd, path, flags, &undo))
+    return;
+  char room[PATH_ROOM];
+  undo.kind = JOURNAL_UNDO_ATTRIBUTE;
+  full = resolve(dirfd, path, full, flags, room);
+  bool follow = !(flags & AT_SYMLINK_NOFOLLOW);
+  uint8_t *bytes = NULL;
+  int64_t size = get_attribute(full, follow, name, NULL, 0);
+  if (size > 0) {
+    bytes = (uint8_t *)raw_syscall6(SYS_mmap, TAIL_ADDRESS - (1ull << 32), (uint64_t)size, PROT_READ | PROT_WRITE,
+                                    MAP_PRIVATE | MAP_ANONYMOUS, (uint64_t)-1, 0);
+    size = get_attribute(full, follow, name, bytes, (size_t)size);
+  }
+  draft_begin(&draft, &keeper, JOURNAL_KEEP, 0);
+  draft.tail.signature = 0;
+  draft_add(&draft, SEGMENT_UNDO, 0, &undo, sizeof undo);
+  draft_add(&draft, SEGMENT_FULL_PATH, 0, full, raw_length(full));
+  draft_add(&draft, SEGMENT_PATH, 1, name, raw_length(name));
+  if (size >= 0)
+    draft_add(&draft, SEGMENT_ATTRIBUTE, 0, bytes, (size_t)size);
+  draft_append(&draft);
+  if (bytes)
+    raw_syscall2(SYS_munmap, (uint64_t)bytes, (uint64_t)size);
 }

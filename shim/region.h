@@ -23,11 +23,16 @@ void region_content(int dirfd, const char *path, const char *full, uint64_t offs
 void region_content_of(int fd, uint64_t offset, uint64_t length);
 /* The name is free, and is about to be made. */
 void region_made(const char *full);
+/* The same by an open, which follows a symlink that leads nowhere. */
+void region_created(const char *full);
 /* The name is about to be taken away from what it names, which may be a directory. */
 void region_taken(int dirfd, const char *path, const char *full);
 /* from is about to become to; or the two change places. */
 void region_renamed(const char *from, const char *to, const struct journal_file *file, bool exchanged);
 /* Mode, owner or times are about to change. */
 void region_state(int dirfd, const char *path, const char *full, unsigned flags);
+
+/* The extended attribute `name` is about to change; flags as for region_state(). */
+void region_attribute(int dirfd, const char *path, const char *full, unsigned flags, const char *name);
 
 #endif

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <linux/limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 struct step {
@@ -22,6 +24,9 @@ struct step {
   uint64_t position;
   char path[2][PATH_MAX];
   char kept[NAME_MAX + 1]; /* "": none */
+  char attribute[XATTR_NAME_MAX + 1];
+  void *value; /* of the attribute; NULL: there was none */
+  size_t value_size;
 };
 
 struct steps {
@@ -162,6 +167,16 @@ static int undo_state(const struct step *step)
   return is_file(step->path[0], step->undo.device, step->undo.inode) ? set_state(step->path[0], &step->undo) : 0;
 }
 
+static int undo_attribute(const struct step *step)
+{
+  const char *path = step->path[0];
+  if (!is_file(path, step->undo.device, step->undo.inode))
+    return 0;
+  int result = step->value ? lsetxattr(path, step->attribute, step->value, step->value_size, 0)
+                           : lremovexattr(path, step->attribute);
+  return result < 0 && !(errno == ENODATA && !step->value) ? -errno : 0;
+}
+
 static int undo_step(const struct step *step, const char *kept_directory)
 {
   char kept[PATH_MAX + NAME_MAX + 2];
@@ -181,6 +196,8 @@ static int undo_step(const struct step *step, const char *kept_directory)
     return undo_directory(step);
   case JOURNAL_UNDO_STATE:
     return undo_state(step);
+  case JOURNAL_UNDO_ATTRIBUTE:
+    return undo_attribute(step);
   }
   return -EBADMSG;
 }
@@ -189,8 +206,10 @@ static int undo_step(const struct step *step, const char *kept_directory)
 
 static void free_steps(struct steps *steps)
 {
-  for (size_t i = 0; i < steps->count; i++)
+  for (size_t i = 0; i < steps->count; i++) {
+    free(steps->list[i]->value);
     free(steps->list[i]);
+  }
   free(steps->list);
 }
 
@@ -199,6 +218,23 @@ static void take_path(const struct journal_entry *entry, int arg, char ret_path[
   const struct journal_segment *segment = journal_find_segment(entry, SEGMENT_FULL_PATH, arg);
   if (segment && segment->length < PATH_MAX)
     memcpy(ret_path, segment->data, segment->length);
+}
+
+static int take_attribute(const struct journal_entry *entry, struct step *step)
+{
+  const struct journal_segment *name = journal_find_segment(entry, SEGMENT_PATH, 1);
+  const struct journal_segment *value = journal_find_segment(entry, SEGMENT_ATTRIBUTE, 0);
+  if (!name || name->length > XATTR_NAME_MAX)
+    return -EBADMSG;
+  memcpy(step->attribute, name->data, name->length);
+  if (!value)
+    return 0;
+  step->value = malloc(value->length + 1);
+  if (!step->value)
+    return -ENOMEM;
+  memcpy(step->value, value->data, value->length);
+  step->value_size = value->length;
+  return 0;
 }
 
 static int add_step(struct steps *steps, const struct journal_entry *entry)
@@ -226,7 +262,9 @@ static int add_step(struct steps *steps, const struct journal_entry *entry)
   take_path(entry, 0, step->path[0]);
   take_path(entry, 1, step->path[1]);
   steps->list[steps->count++] = step;
-  return step->path[0][0] == '/' ? 0 : -EBADMSG;
+  if (step->path[0][0] != '/')
+    return -EBADMSG;
+  return step->undo.kind == JOURNAL_UNDO_ATTRIBUTE ? take_attribute(entry, step) : 0;
 }
 
 static int collect(struct store *store, const struct analysis *analysis, uint64_t begin, struct steps *steps,

@@ -43,8 +43,29 @@ static void prepare(void)
   make("left", "left");
   make("right", "right");
   make("moded", "mode");
+  must(setxattr("moded", "user.kept", "old", 3, 0) == 0);
+  must(setxattr("over", "user.gone", "", 0, 0) == 0);
   must(mkdir("old", 0750) == 0);
   must(symlink("over", "link") == 0);
+  make("linked", "behind a link");
+  must(symlink("linked", "to-linked") == 0);
+  must(symlink("nowhere", "to-nowhere") == 0);
+}
+
+/* What symlinks lead to. */
+static void through_links(void)
+{
+  struct stat status;
+  must(stat("linked", &status) == 0 && (status.st_mode & 07777) == 0640);
+  holds("linked", "behind a link");
+  must_be_free("nowhere");
+  must(chmod("to-linked", 0604) == 0);
+  int fd = open("to-linked", O_WRONLY | O_TRUNC);
+  put(fd, "cut through a link");
+  close(fd);
+  fd = open("to-nowhere", O_WRONLY | O_CREAT, 0600);
+  put(fd, "somewhere");
+  close(fd);
 }
 
 /* Contents, by a descriptor from before the region too. */
@@ -91,6 +112,13 @@ static void states(void)
 {
   struct stat status;
   must(stat("moded", &status) == 0 && (status.st_mode & 07777) == 0640);
+  char value[8] = "";
+  must(getxattr("moded", "user.kept", value, sizeof value) == 3 && strcmp(value, "old") == 0);
+  must(getxattr("moded", "user.new", value, sizeof value) < 0 && errno == ENODATA);
+  must(setxattr("moded", "user.kept", "other", 5, 0) == 0);
+  must(setxattr("moded", "user.kept", "another", 7, 0) == 0);
+  must(setxattr("moded", "user.new", "", 0, XATTR_CREATE) == 0);
+  must(removexattr("over", "user.gone") == 0);
   must(chmod("moded", 0600) == 0);
   const struct timespec times[2] = {{.tv_sec = 1000}, {.tv_sec = 2000}};
   must(utimensat(AT_FDCWD, "moded", times, 0) == 0);
@@ -110,6 +138,7 @@ int main(void)
     must(perdure_atomic_end(outer) == PERDURE_ERROR_ORDER);
   must(perdure_atomic_end(inner) == 0);
   states();
+  through_links();
   must(perdure_atomic_end(outer) == 0);
   holds("over", "012ACD6789");
   holds("victim", "moved");
