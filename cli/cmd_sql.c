@@ -104,15 +104,16 @@ int cmd_sql(const struct command_line *line)
   struct failure failure;
   struct store *store;
   char path[PATH_MAX];
-  int status;
+  int status, error;
 
   if (!command_line_operands(line, 2, 2))
     return RUN_EXIT_FAILED;
   if (command_place(line, line->operands[0], &place, &failure) < 0)
     return command_fail("%s", failure.text);
   run_place_path(&place, "run.db", path);
-  if (store_open(path, true, &store, &failure) < 0) {
-    run_advise(&failure, RUN_ADVICE_STORE);
+  error = store_open(path, true, &store, &failure);
+  if (error < 0) {
+    run_advise_for(&failure, error);
     return command_fail("%s", failure.text);
   }
   status = ask(store_database(store), line->operands[1], line->given[OPTION_JSON],

@@ -19,11 +19,13 @@ static int verify_stored(const struct run_place *place, bool quiet)
   struct store *store;
   uint64_t position, entry_count = 0;
   int64_t defects;
+  int error;
 
   run_place_path(place, "run.db", path);
   run_place_path(place, "tail", tail);
-  if (store_open(path, true, &store, &failure) < 0) {
-    run_advise(&failure, RUN_ADVICE_STORE);
+  error = store_open(path, true, &store, &failure);
+  if (error < 0) {
+    run_advise_for(&failure, error);
     return command_fail("%s", failure.text);
   }
   /* Of a live run the tail moves under us: its store alone is checked. */

@@ -168,17 +168,25 @@ enum {
 };
 
 /* A callback of an exchange: args are this kind, two numbers that belong to it, what the callback before
- * returned; the bytes that it is given are OUTPUT of argument 0. */
+ * returned, and the exchange; the bytes that it is given are OUTPUT of argument 0. Those of a multi handle
+ * have its number as args[5], and an exchange of 0 where they are not about one. */
 enum journal_callback {
   JOURNAL_CALLBACK_WRITE = 1,
   JOURNAL_CALLBACK_HEADER = 2,
-  JOURNAL_CALLBACK_READ = 3, /* bytes asked for; what it gave, the program gives again in replay */
+  JOURNAL_CALLBACK_READ = 3, /* bytes asked for, and 0 or which part of a form is read; what it gave, the program gives again in replay */
   JOURNAL_CALLBACK_SEEK = 4, /* offset, origin */
   JOURNAL_CALLBACK_PROGRESS = 5,
   JOURNAL_CALLBACK_DEBUG = 6,
   JOURNAL_CALLBACK_AGAIN = 7, /* none: the request is sent again, in a later attempt */
+  JOURNAL_CALLBACK_SOCKET = 8, /* of a multi handle: descriptor, CURL_POLL_* and JOURNAL_SOCKET_FRESH */
+  JOURNAL_CALLBACK_TIMER = 9,  /* of a multi handle: milliseconds */
 };
 
+/* The descriptor was closed since the program was last told of it, or is new to it. */
+#define JOURNAL_SOCKET_FRESH 0x100u
+
+/* Where an entry does not say which exchange it is of. */
+#define JOURNAL_EXCHANGE_LATEST UINT64_MAX
 /* What a scope of the control API is about, and the numbers that say what holds in it. */
 enum journal_scope {
   JOURNAL_SCOPE_IDEMPOTENCE = 1, /* 1: a remote change of unknown outcome is made again; 0: it is not */
@@ -219,6 +227,14 @@ struct journal_info {
 static inline unsigned journal_arg_count(const struct journal_entry *entry)
 {
   return entry->arg_count & 0x0f;
+}
+
+/* Which of its stream's exchanges a callback (args[4]) or a RESULT (args[0]) is of: the position of the
+ * INTENT. Without that argument it is the latest that is under way. */
+static inline uint64_t journal_exchange_of(const struct journal_entry *entry)
+{
+  unsigned arg = entry->kind == JOURNAL_RESULT ? 0 : 4;
+  return journal_arg_count(entry) > arg ? entry->args[arg] : JOURNAL_EXCHANGE_LATEST;
 }
 
 static inline const struct journal_segment *journal_first_segment(const struct journal_entry *entry)

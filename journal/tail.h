@@ -37,6 +37,7 @@
 #define TAIL_REFERENCED_MAX 4096u
 #define TAIL_OUTER_MAX 16u
 #define TAIL_KEPT_MAX 512u
+#define TAIL_REPORT_BYTES_MAX 32u
 /* Everything of the tail and the feed lies at these addresses in the program. */
 #define TAIL_ADDRESS 0x6f0000000000ull
 #define FEED_ADDRESS 0x6e0000000000ull
@@ -71,9 +72,12 @@ struct tail_report {
   uint64_t position;        /* of the entry that replay was at, ~0 where there is none */
   uint32_t call;            /* what the program called instead */
   uint32_t arg_count;
-  uint64_t args[6];
+  uint64_t args[6];         /* for FAILED, INPUT: the first is an errno, or 0 */
   char path[1024];          /* its path argument, or "" */
   char text[1024];          /* for FAILED, INPUT: a whole sentence without a final full stop */
+  /* For DIVERGED: where the call is given bytes, argument `bytes_arg`, the first of them. */
+  uint32_t bytes_arg, bytes_length; /* length 0: there are none, or they cannot be read */
+  uint8_t bytes[TAIL_REPORT_BYTES_MAX];
 };
 
 /* An object outside the run that the program was started with on a descriptor. */
@@ -143,6 +147,7 @@ struct tail_header {
   struct tail_referenced referenced[TAIL_REFERENCED_MAX]; /* open addressing by inode */
   uint8_t run_identity[16]; /* of the run, in all its attempts: what Idempotency-Keys are made of */
   uint32_t keyless;         /* 1: no Idempotency-Key is added */
+  uint32_t not_idempotent;  /* 1: a remote change of unknown outcome stops the run */
   _Atomic uint32_t durable; /* enum tail_durable; changes are waited for */
 };
 
@@ -154,7 +159,7 @@ enum tail_durable {
   TAIL_DURABLE = 2, /* the store is on disk, and from here on before `drained` moves */
 };
 
-enum { TAIL_NOTED_CHILD = 1, TAIL_NOTED_SHARED_MAPPING = 2, TAIL_NOTED_RDTSC = 4, TAIL_NOTED_ANSWER = 8 };
+enum { TAIL_NOTED_CHILD = 1, TAIL_NOTED_SHARED_MAPPING = 2, TAIL_NOTED_RDTSC = 4, TAIL_NOTED_ANSWER = 8, TAIL_NOTED_PORT = 64 };
 
 _Static_assert(sizeof(struct tail_header) <= TAIL_HEADER_SIZE, "the header fits its space");
 

@@ -162,7 +162,7 @@ int perdure_shim_commit(unsigned replicas, uint64_t timeout_ns)
   uint64_t position = control_record(&call, 2, NULL, result);
   if (replicas)
     return result;
-  record_durable(position);
+  record_make_durable(position);
   crash_point();
   return 0;
 }

@@ -127,7 +127,7 @@ int perdure_shim_scope_end(unsigned kind, uint64_t token)
   int result = found ? 0 : holds_others ? -EBUSY : -ENOENT;
   uint64_t position = control_record(&call, 2, NULL, result);
   if (found && kind == JOURNAL_SCOPE_REGION && engine.tail.header->sync != TAIL_SYNC_NONE)
-    record_durable(position);
+    record_make_durable(position);
   return result;
 }
 

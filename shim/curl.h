@@ -9,6 +9,8 @@
 
 #include "shim/engine.h"
 
+#include <errno.h>
+
 /* What of libcurl and libc the hooks call. */
 struct curl_real {
   void *(*easy_init)(void);
@@ -20,6 +22,21 @@ struct curl_real {
   int (*easy_perform)(void *);
   int (*easy_pause)(void *, int);
   int (*share_cleanup)(void *);
+  void *(*multi_init)(void);
+  int (*multi_add_handle)(void *, void *);
+  int (*multi_remove_handle)(void *, void *);
+  int (*multi_setopt)(void *, int, ...);
+  int (*multi_perform)(void *, int *);
+  int (*multi_socket_action)(void *, int, int, int *);
+  int (*multi_socket_all)(void *, int *);
+  int (*multi_poll)(void *, void *, unsigned, int, int *);
+  int (*multi_wait)(void *, void *, unsigned, int, int *);
+  int (*multi_fdset)(void *, void *, void *, void *, int *);
+  int (*multi_timeout)(void *, long *);
+  int (*multi_assign)(void *, int, void *);
+  int (*multi_wakeup)(void *);
+  int (*multi_cleanup)(void *);
+  struct curl_message *(*multi_info_read)(void *, int *);
   void (*slist_free_all)(void *);
   const struct curl_option *(*easy_option_by_id)(int); /* NULL before libcurl 7.73 */
   size_t (*fwrite)(const void *, size_t, size_t, void *);
@@ -70,6 +87,19 @@ enum {
   CURL_ERROR_SIZE = 256,
 };
 
+enum {
+  CURL_MULTI_OK = 0,
+  CURL_MULTI_BAD_EASY_HANDLE = 2,
+  CURL_MULTI_ADDED_ALREADY = 7,
+  CURL_MULTI_INTERNAL_ERROR = 4,
+  CURL_MULTI_SOCKETDATA = 10002,
+  CURL_MULTI_TIMERDATA = 10005,
+  CURL_MULTI_PUSHDATA = 10015,
+  CURL_MULTI_SOCKETFUNCTION = 20001,
+  CURL_MULTI_TIMERFUNCTION = 20004,
+  CURL_MULTI_PUSHFUNCTION = 20014,
+};
+
 #define INFO_STRING 0x100000
 #define INFO_LONG 0x200000
 #define INFO_DOUBLE 0x300000
@@ -81,6 +111,19 @@ enum {
 
 #define CALLBACK_KIND_COUNT (JOURNAL_CALLBACK_AGAIN + 1)
 #define SEEN_COUNT 10 /* rows of shim/curl_seen.def */
+
+/* CURLMsg. */
+struct curl_message {
+  int kind;
+  void *easy;
+  union {
+    void *whatever;
+    int code;
+  };
+};
+#define CURL_MESSAGE_DONE 1
+
+struct curl_group;
 
 /* A handle of the program's. It lies at the beginning of a mapping of its own. */
 struct curl_handle {
@@ -96,6 +139,9 @@ struct curl_handle {
   bool busy;
   bool sending;         /* libcurl is at it */
   bool unfinished;      /* replay: it had no end */
+  bool keyed;           /* perdure's Idempotency-Key goes with it */
+  bool paused_receive, paused_send; /* by the program */
+  uint64_t number;      /* position of its INTENT */
   uint64_t last_return; /* of the latest callback */
   const struct journal_entry *result; /* in the feed; NULL: libcurl knows */
   char key[64];                       /* "Idempotency-Key: ..." */
@@ -113,6 +159,13 @@ struct curl_handle {
   uint64_t again_length, again_hash;
   bool again_in_header;
   uint64_t spool_place, frame_left;
+
+  /* the multi handle that it is in (shim/curl_group.h) */
+  struct curl_group *group;
+  bool added;                    /* libcurl knows: not so of what replay added */
+  bool told;                     /* message waits for curl_multi_info_read */
+  struct curl_handle *next_told;
+  struct curl_message message;
 
   /* what getinfo gives during callbacks: as last journaled */
   uint64_t seen_hash[SEEN_COUNT];
@@ -136,9 +189,18 @@ static inline uint8_t *handle_scratch(struct curl_handle *handle)
   return (uint8_t *)handle + HANDLE_SCRATCH_OFFSET;
 }
 
+/* Does a call come from the program, and is the run journaled? */
+bool curl_hooked(void);
+
 /* ---- curl_handle.c ---- */
 
 struct curl_handle *handle_find(const void *easy);
+/* Is it one of these, rather than something of the program's? */
+bool handle_is(const void *pointer);
+/* The one whose exchange that is, or NULL. */
+struct curl_handle *handle_numbered(uint64_t exchange);
+/* The next one at or after *place, a place to go on from; NULL: there are no more. Begins with 0. */
+struct curl_handle *handle_next(uint32_t *place);
 /* NULL: there is no room; its exchanges are journaled as system calls then. */
 struct curl_handle *handle_make(void *easy);
 void handle_copy_options(struct curl_handle *to, const struct curl_handle *from);
@@ -155,6 +217,30 @@ const void *handle_body(const struct curl_handle *handle, size_t *ret_length);
 
 int exchange_perform(struct curl_handle *handle, const struct curl_real *real);
 int exchange_pause(struct curl_handle *handle, const struct curl_real *real, int action);
+
+/* The parts of it, for multi handles. Makes ready for an exchange: signs *ret_call, makes its key. */
+void exchange_begin(struct curl_handle *handle, struct call *ret_call);
+/* Live: appends the INTENT, and returns its position. Nothing may be sent before that is on disk. */
+uint64_t exchange_record_request(struct call *call, struct curl_handle *handle);
+/* Live: an unfinished one is about to be sent again. As exchange_record_request. */
+uint64_t exchange_record_again(struct curl_handle *handle);
+/* Replay: takes from its INTENT what there is to know. */
+void exchange_take_request(struct curl_handle *handle, const struct journal_entry *intent);
+/* Passing: libcurl is about to work on it. */
+void exchange_prepare(struct curl_handle *handle, const struct curl_real *real);
+/* Passing: libcurl has ended it; or EXCHANGE_LEFT. Returns what the program is told. */
+int exchange_end(struct curl_handle *handle, const struct curl_real *real, int code);
+/* Replay: the same, and moves past its RESULT. */
+void exchange_replay_end(struct curl_handle *handle, const struct curl_real *real, const struct journal_entry *entry);
+
+/* The code of an exchange that was taken out of its multi handle before its end. */
+#define EXCHANGE_LEFT (-ECANCELED)
+
+/* ---- curl_replay.c ---- */
+
+/* Makes the recorded callbacks, and ends of other exchanges, up to the entry of `call`, which is not passed.
+ * NULL: live now. handle: whose callbacks to expect first (may be NULL); a RESULT is its own. */
+const struct journal_entry *curl_replay_until(const struct call *call, unsigned kind, struct curl_handle *handle);
 
 /* ---- curl_callback.c ---- */
 

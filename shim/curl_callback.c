@@ -60,10 +60,25 @@ static uint64_t call_write(struct curl_handle *handle, const struct callback *ca
   return curl_real()->fwrite(callback->bytes, 1, callback->length, data);
 }
 
+/* struct curl_httppost. */
+struct form_part {
+  struct form_part *next;
+  void *unused[9];
+  long flags;
+  char *file_name;
+  void *own;
+};
+#define FORM_PART_STREAM (1 << 6)
+
 static uint64_t call_read(struct curl_handle *handle, const struct callback *callback)
 {
   read_function *function = kept(handle, KEPT_READFUNCTION);
   void *data = kept(handle, KEPT_READDATA);
+  const struct form_part *part = callback->second ? kept(handle, KEPT_HTTPPOST) : NULL;
+  for (uint64_t i = 1; part && i < callback->second; i++)
+    part = part->next;
+  if (part)
+    data = part->own;
   if (function && function != curl_real()->fread)
     return function(callback->bytes, 1, callback->first, data);
   return curl_real()->fread(callback->bytes, 1, callback->first, data ? data : curl_real()->in);
@@ -202,8 +217,24 @@ void callback_draft(struct draft *draft, struct call *call, struct curl_handle *
   call->args[1] = first;
   call->args[2] = second;
   call->args[3] = handle->last_return;
+  call->args[4] = handle->number;
   draft_begin(draft, call, JOURNAL_COMPLETE, 0);
-  draft->tail.arg_count = 4;
+  draft->tail.arg_count = 5;
+}
+
+static bool is_paused(const struct curl_handle *handle, unsigned kind)
+{
+  return kind == JOURNAL_CALLBACK_READ                                        ? handle->paused_send
+         : kind == JOURNAL_CALLBACK_WRITE || kind == JOURNAL_CALLBACK_HEADER ? handle->paused_receive
+                                                                              : false;
+}
+
+static void note_pause(struct curl_handle *handle, unsigned kind, uint64_t result)
+{
+  if (kind == JOURNAL_CALLBACK_READ && result == CURL_READ_PAUSE)
+    handle->paused_send = true;
+  else if ((kind == JOURNAL_CALLBACK_WRITE || kind == JOURNAL_CALLBACK_HEADER) && result == CURL_WRITE_PAUSE)
+    handle->paused_receive = true;
 }
 
 static uint64_t callback_live(struct curl_handle *handle, struct callback callback)
@@ -213,6 +244,12 @@ static uint64_t callback_live(struct curl_handle *handle, struct callback callba
   uint64_t length_before = handle->again_length, hash_before = handle->again_hash;
   if (handle->again && had_before(handle, &callback, &result))
     return result;
+  /* libcurl does not know of a pause of an earlier attempt. */
+  if (handle->again && is_paused(handle, callback.kind)) {
+    handle->again_length = length_before;
+    handle->again_hash = hash_before;
+    return CURL_WRITE_PAUSE;
+  }
   struct call call = {.id = CALL_ID_CALLBACK};
   struct draft draft;
   crash_point();
@@ -226,6 +263,7 @@ static uint64_t callback_live(struct curl_handle *handle, struct callback callba
   result = call_program(handle, &callback);
   engine_thread.passing = 1;
   handle->last_return = result;
+  note_pause(handle, callback.kind, result);
   /* Of a piece that was partly held back, all has been taken when the rest has; and all of it comes again
    * after a pause. */
   if (callback.kind == JOURNAL_CALLBACK_WRITE && result == CURL_WRITE_PAUSE) {
@@ -249,9 +287,30 @@ static size_t on_header(void *bytes, size_t size, size_t count, void *handle)
   return callback_live(handle, (struct callback){JOURNAL_CALLBACK_HEADER, 0, 0, bytes, size * count});
 }
 
-static size_t on_read(void *bytes, size_t size, size_t count, void *handle)
+/* For a part of a form that is a stream (CURLFORM_STREAM) libcurl gives that part's own data: the one that is
+ * sending such a form, and which part of it. */
+static struct curl_handle *find_sender(const void *data, uint64_t *ret_part)
 {
-  return callback_live(handle, (struct callback){JOURNAL_CALLBACK_READ, size * count, 0, bytes, 0});
+  uint32_t place = 0;
+  struct curl_handle *handle;
+  while ((handle = handle_next(&place))) {
+    const struct form_part *part = handle->sending ? kept(handle, KEPT_HTTPPOST) : NULL;
+    for (uint64_t i = 1; part; part = part->next, i++)
+      if (part->flags & FORM_PART_STREAM && part->own == data) {
+        *ret_part = i;
+        return handle;
+      }
+  }
+  return NULL;
+}
+
+static size_t on_read(void *bytes, size_t size, size_t count, void *data)
+{
+  uint64_t part = 0;
+  struct curl_handle *handle = handle_is(data) ? data : find_sender(data, &part);
+  if (!handle)
+    return CURL_READ_ABORT;
+  return callback_live(handle, (struct callback){JOURNAL_CALLBACK_READ, size * count, part, bytes, 0});
 }
 
 static int on_seek(void *handle, int64_t offset, int origin)
@@ -299,6 +358,7 @@ void callback_replay(struct curl_handle *handle, const struct journal_entry *ent
     return;
   uint64_t result = call_program(handle, &callback);
   handle->last_return = result;
+  note_pause(handle, callback.kind, result);
   note_done(handle, &callback, result);
 }
 

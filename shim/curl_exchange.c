@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One curl_easy_perform().
+/* One exchange: a curl_easy_perform(), or a transfer of a multi handle (shim/curl_multi.c).
  *
  *   INTENT      before anything is sent, on disk with all before it: the request
  *   callbacks   each before it is made, with what the program does in it behind it
@@ -38,10 +38,11 @@ static void sign(struct call *call, const struct curl_handle *handle)
   call->signature = hash | 1;
 }
 
-static void begin(struct curl_handle *handle)
+static void clear(struct curl_handle *handle)
 {
   handle->busy = true;
   handle->sending = handle->unfinished = handle->again = handle->mismatch = false;
+  handle->paused_receive = handle->paused_send = false;
   handle->in_header = handle->again_in_header = false;
   handle->last_return = 0;
   handle->result = NULL;
@@ -51,6 +52,15 @@ static void begin(struct curl_handle *handle)
   raw_fill(handle->again_count, 0, sizeof handle->again_count);
   raw_fill(handle->seen_hash, 0, sizeof handle->seen_hash);
   raw_fill(handle->seen, 0, sizeof handle->seen);
+}
+
+void exchange_begin(struct curl_handle *handle, struct call *ret_call)
+{
+  *ret_call = (struct call){.id = CALL_ID_EXCHANGE, .shape = &exchange_shape};
+  clear(handle);
+  sign(ret_call, handle);
+  handle->key_item.next = (struct curl_list *)handle->kept[KEPT_HTTPHEADER];
+  handle->keyed = key_make(handle, ++engine_thread.exchanges);
 }
 
 /* ---- live ---- */
@@ -71,92 +81,108 @@ static size_t list_headers(struct curl_handle *handle, const struct curl_list *i
   return used;
 }
 
-static void record_request(struct call *call, struct curl_handle *handle, bool keyed)
+uint64_t exchange_record_request(struct call *call, struct curl_handle *handle)
 {
   const char *method = handle_method(handle);
   size_t length = 0;
   struct draft draft;
   const void *body = handle_body(handle, &length);
-  call->args[0] = (is_safe(method) ? JOURNAL_EXCHANGE_SAFE : 0) | (keyed ? JOURNAL_EXCHANGE_KEYED : 0);
+  call->args[0] = (is_safe(method) ? JOURNAL_EXCHANGE_SAFE : 0) | (handle->keyed ? JOURNAL_EXCHANGE_KEYED : 0);
   draft_begin(&draft, call, JOURNAL_INTENT, 0);
   draft.tail.arg_count = 1;
   draft_add(&draft, SEGMENT_REQUEST, 0, method, raw_length(method));
   draft_add(&draft, SEGMENT_REQUEST, 1, handle->url, raw_length(handle->url));
   draft_add(&draft, SEGMENT_REQUEST, 2, handle_scratch(handle),
-            list_headers(handle, keyed ? &handle->key_item : handle->key_item.next));
+            list_headers(handle, handle->keyed ? &handle->key_item : handle->key_item.next));
   if (body)
     draft_add(&draft, SEGMENT_REQUEST, 3, body, length < BODY_SHOWN_MAX ? length : BODY_SHOWN_MAX);
-  record_intent(&draft, call);
+  crash_point();
+  handle->number = draft_append(&draft);
+  return handle->number;
 }
 
-static void record_again(const struct curl_handle *handle_of)
+uint64_t exchange_record_again(struct curl_handle *handle)
 {
-  struct curl_handle *handle = (struct curl_handle *)handle_of;
   struct call call = {.id = CALL_ID_CALLBACK, .shape = &exchange_shape};
   struct draft draft;
+  handle->again = true;
   callback_draft(&draft, &call, handle, JOURNAL_CALLBACK_AGAIN, 0, 0);
-  record_intent(&draft, &call);
+  crash_point();
+  return draft_append(&draft);
 }
 
-static void record_end(const struct call *call, struct curl_handle *handle, size_t info_length, int code)
+/* Before the first byte is sent. */
+static void make_durable(uint64_t position)
 {
+  if (engine.tail.header->sync != TAIL_SYNC_NONE)
+    record_make_durable(position);
+  crash_point();
+}
+
+static void record_end(struct curl_handle *handle, size_t info_length, int code)
+{
+  struct call call = {.id = CALL_ID_EXCHANGE, .shape = &exchange_shape, .args = {handle->number}};
   struct draft draft;
   crash_point();
-  draft_begin(&draft, call, JOURNAL_RESULT, code);
-  draft.tail.arg_count = 0;
+  draft_begin(&draft, &call, JOURNAL_RESULT, code);
+  draft.tail.arg_count = 1;
   draft_add(&draft, SEGMENT_INFO, 0, handle_info(handle), info_length);
   const char *words = (const char *)handle->kept[KEPT_ERRORBUFFER];
-  if (words && code != CURL_OK)
+  if (words && code > CURL_OK)
     draft_add(&draft, SEGMENT_OUTPUT, 0, words, raw_length(words) + 1);
   draft_append(&draft);
   crash_point();
 }
 
-static int send_request(struct call *call, struct curl_handle *handle, const struct curl_real *real, bool keyed)
+void exchange_prepare(struct curl_handle *handle, const struct curl_real *real)
 {
-  engine_thread.passing = 1;
   callbacks_install(handle, real);
-  if (keyed)
+  if (handle->keyed)
     real->easy_setopt(handle->easy, CURL_HTTPHEADER, &handle->key_item);
   handle->sending = true;
-  int code = real->easy_perform(handle->easy);
-  handle->sending = false;
-  if (keyed)
-    real->easy_setopt(handle->easy, CURL_HTTPHEADER, handle->kept[KEPT_HTTPHEADER]);
-  callbacks_remove(handle, real);
-  if (handle->again && (handle->mismatch || (code == CURL_OK && handle->again_length < handle->body_length))) {
+}
+
+int exchange_end(struct curl_handle *handle, const struct curl_real *real, int code)
+{
+  if (handle->sending) {
+    handle->sending = false;
+    if (handle->keyed)
+      real->easy_setopt(handle->easy, CURL_HTTPHEADER, handle->kept[KEPT_HTTPHEADER]);
+    callbacks_remove(handle, real);
+  }
+  if (handle->again && code != EXCHANGE_LEFT &&
+      (handle->mismatch || (code == CURL_OK && handle->again_length < handle->body_length))) {
     record_note(TAIL_NOTED_ANSWER, "the answer to a request that was sent again was another one: the program sees a "
                                    "broken connection");
     code = CURL_RECV_ERROR;
   }
-  size_t info_length = info_collect(handle, real);
-  engine_thread.passing = 0;
-  record_end(call, handle, info_length, code);
+  record_end(handle, info_collect(handle, real), code);
   spool_close(handle);
   handle->busy = false;
   return code;
 }
 
-/* ---- replay ---- */
-
-/* Makes the recorded callbacks up to the entry of `until`, which is not passed; NULL: live now. */
-static const struct journal_entry *replay_callbacks(const struct call *call, struct curl_handle *handle)
+static int send_request(struct curl_handle *handle, const struct curl_real *real, uint64_t position)
 {
-  for (;;) {
-    const struct journal_entry *entry = engine_live() ? NULL : replay_any(call);
-    if (!entry)
-      return NULL;
-    if (entry->call == call->id && entry->kind != JOURNAL_INTENT)
-      return entry;
-    if (entry->call != CALL_ID_CALLBACK || entry->kind != JOURNAL_COMPLETE || journal_arg_count(entry) != 4 ||
-        entry->args[3] != handle->last_return)
-      engine_diverged(call, entry);
-    replay_advance(entry);
-    callback_replay(handle, entry);
-  }
+  make_durable(position);
+  uint32_t before = passing_begin();
+  exchange_prepare(handle, real);
+  int code = exchange_end(handle, real, real->easy_perform(handle->easy));
+  passing_end(before);
+  return code;
 }
 
-static int end_replay(struct curl_handle *handle, const struct curl_real *real, const struct journal_entry *entry)
+/* ---- replay ---- */
+
+void exchange_take_request(struct curl_handle *handle, const struct journal_entry *intent)
+{
+  handle->number = intent->position;
+  handle->unfinished = intent->arg_count & JOURNAL_FLAG_UNFINISHED;
+  handle->keyed = handle->keyed && intent->args[0] & JOURNAL_EXCHANGE_KEYED;
+  replay_advance(intent);
+}
+
+void exchange_replay_end(struct curl_handle *handle, const struct curl_real *real, const struct journal_entry *entry)
 {
   char *words = (char *)handle->kept[KEPT_ERRORBUFFER];
   const struct journal_segment *segment = journal_find_segment(entry, SEGMENT_OUTPUT, 0);
@@ -166,50 +192,53 @@ static int end_replay(struct curl_handle *handle, const struct curl_real *real, 
     raw_copy(words, segment->data, segment->length);
   handle->result = entry;
   info_restore_cookies(handle, real);
+  spool_close(handle);
   handle->busy = false;
   replay_advance(entry);
-  return (int)entry->result;
 }
 
 int exchange_perform(struct curl_handle *handle, const struct curl_real *real)
 {
-  struct call call = {.id = CALL_ID_EXCHANGE, .shape = &exchange_shape};
-  begin(handle);
-  sign(&call, handle);
-  handle->key_item.next = (struct curl_list *)handle->kept[KEPT_HTTPHEADER];
-  bool keyed = key_make(handle, ++engine_thread.exchanges);
+  struct call call;
+  exchange_begin(handle, &call);
   const struct journal_entry *intent = engine_live() ? NULL : replay_take(&call, JOURNAL_INTENT);
-  if (!intent) {
-    record_request(&call, handle, keyed);
-    return send_request(&call, handle, real, keyed);
+  if (!intent)
+    return send_request(handle, real, exchange_record_request(&call, handle));
+  exchange_take_request(handle, intent);
+  const struct journal_entry *entry = curl_replay_until(&call, JOURNAL_RESULT, handle);
+  if (entry) {
+    int code = (int)entry->result;
+    exchange_replay_end(handle, real, entry);
+    if (engine.threaded)
+      replay_yield();
+    return code;
   }
-  handle->unfinished = intent->arg_count & JOURNAL_FLAG_UNFINISHED;
-  keyed = keyed && intent->args[0] & JOURNAL_EXCHANGE_KEYED;
-  replay_advance(intent);
-  const struct journal_entry *entry = replay_callbacks(&call, handle);
-  if (entry)
-    return end_replay(handle, real, entry);
   if (!handle->unfinished)
     engine_failed(TAIL_REPORT_FAILED, "the feed ends between a request and its outcome: ", handle->url, 0);
-  handle->again = true;
-  record_again(handle);
-  return send_request(&call, handle, real, keyed);
+  return send_request(handle, real, exchange_record_again(handle));
 }
+
+/* ---- pausing ---- */
+
+#define PAUSE_RECEIVE 1
+#define PAUSE_SEND 4
 
 /* Unpausing may bring callbacks before it returns. */
 int exchange_pause(struct curl_handle *handle, const struct curl_real *real, int action)
 {
   struct call call = {.id = CALL_ID_PAUSE, .shape = &pause_shape, .signature = CALL_ID_PAUSE};
-  const struct journal_entry *entry = engine_live() ? NULL : replay_callbacks(&call, handle);
+  handle->paused_receive = action & PAUSE_RECEIVE;
+  handle->paused_send = action & PAUSE_SEND;
+  const struct journal_entry *entry = engine_live() ? NULL : curl_replay_until(&call, JOURNAL_COMPLETE, handle);
   if (entry) {
     replay_advance(entry);
     return (int)entry->result;
   }
   int code = CURL_OK;
   if (handle->sending) {
-    engine_thread.passing = 1;
+    uint32_t before = passing_begin();
     code = real->easy_pause(handle->easy, action);
-    engine_thread.passing = 0;
+    passing_end(before);
   }
   record_complete(&call, code);
   return code;

@@ -24,6 +24,32 @@ struct curl_handle *handle_find(const void *easy)
   return NULL;
 }
 
+bool handle_is(const void *pointer)
+{
+  uint64_t place = (uint64_t)pointer;
+  return place >= HANDLES_ADDRESS && place < HANDLES_ADDRESS + (uint64_t)HANDLES_MAX * HANDLE_SIZE;
+}
+
+struct curl_handle *handle_next(uint32_t *place)
+{
+  uint32_t count = atomic_load(&made);
+  while (*place < count) {
+    struct curl_handle *handle = atomic_load(&handles[(*place)++]);
+    if (handle && __atomic_load_n(&handle->easy, __ATOMIC_ACQUIRE))
+      return handle;
+  }
+  return NULL;
+}
+
+struct curl_handle *handle_numbered(uint64_t exchange)
+{
+  uint32_t place = 0;
+  struct curl_handle *handle;
+  while ((handle = handle_next(&place)) && handle->number != exchange)
+    ;
+  return handle;
+}
+
 static struct curl_handle *take_free(void *easy)
 {
   uint32_t count = atomic_load(&made);
@@ -56,8 +82,10 @@ struct curl_handle *handle_make(void *easy)
     atomic_store(&handles[i], handle);
   }
   handle_forget_options(handle);
-  handle->busy = handle->sending = false;
+  handle->busy = handle->sending = handle->added = handle->told = false;
   handle->result = NULL;
+  handle->group = NULL;
+  handle->number = 0;
   handle->spool = -1;
   return handle;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The functions of libcurl that programs call in its stead. Outside of a run's own thread of control
  * (libcurl calling itself, an unjournaled child) they only pass on. */
-#include "shim/curl.h"
+#include "shim/curl_group.h"
 #include "shim/passing.h"
 
 #include <stdarg.h>
@@ -18,21 +18,21 @@ HOOK int curl_easy_perform(void *easy);
 HOOK int curl_easy_pause(void *easy, int action);
 HOOK int curl_share_cleanup(void *share);
 
-static bool hooked(void)
+bool curl_hooked(void)
 {
   return !engine_thread.passing && !engine.unjournaled && !engine_thread.in_vfork && engine.tail.header;
 }
 
 static struct curl_handle *hooked_handle(void *easy)
 {
-  return easy && hooked() ? handle_find(easy) : NULL;
+  return easy && curl_hooked() ? handle_find(easy) : NULL;
 }
 
 void *curl_easy_init(void)
 {
   const struct curl_real *real = curl_real();
   void *easy = real ? real->easy_init() : NULL;
-  if (easy && hooked())
+  if (easy && curl_hooked())
     handle_make(easy);
   return easy;
 }
@@ -93,6 +93,8 @@ void curl_easy_cleanup(void *easy)
     real->easy_cleanup(easy);
     return;
   }
+  if (handle->group)
+    group_take_out(handle->group, handle, real);
   bool jar = handle->kept[KEPT_COOKIEJAR] != 0;
   if (jar && handle->jar_is_output) {
     real->easy_setopt(easy, 10135 /* COOKIELIST */, "FLUSH");
@@ -144,6 +146,8 @@ int curl_easy_perform(void *easy)
   if (!real)
     return CURL_FAILED_INIT;
   struct curl_handle *handle = hooked_handle(easy);
+  if (handle && handle->group)
+    return CURL_FAILED_INIT;
   /* A connection that the program is to use itself is journaled as such. */
   if (!handle || handle->busy || (uint32_t)handle->kept[KEPT_CONNECT_ONLY])
     return real->easy_perform(easy);
@@ -165,7 +169,7 @@ int curl_share_cleanup(void *share)
   const struct curl_real *real = curl_real();
   if (!real)
     return CURL_FAILED_INIT;
-  if (!hooked())
+  if (!curl_hooked())
     return real->share_cleanup(share);
   uint32_t before = passing_begin();
   int code = real->share_cleanup(share);

@@ -3,6 +3,7 @@
  * not find a libcurl that a plugin has brought; and its flavours have different file names. */
 #include "shim/curl.h"
 
+#include <dlfcn.h>
 #include <elf.h>
 #include <link.h>
 
@@ -111,6 +112,21 @@ const struct curl_real *curl_real(void)
       {"curl_easy_perform", (void **)&real.easy_perform},
       {"curl_easy_pause", (void **)&real.easy_pause},
       {"curl_share_cleanup", (void **)&real.share_cleanup},
+      {"curl_multi_init", (void **)&real.multi_init},
+      {"curl_multi_add_handle", (void **)&real.multi_add_handle},
+      {"curl_multi_remove_handle", (void **)&real.multi_remove_handle},
+      {"curl_multi_setopt", (void **)&real.multi_setopt},
+      {"curl_multi_perform", (void **)&real.multi_perform},
+      {"curl_multi_socket_action", (void **)&real.multi_socket_action},
+      {"curl_multi_socket_all", (void **)&real.multi_socket_all},
+      {"curl_multi_poll", (void **)&real.multi_poll},
+      {"curl_multi_wait", (void **)&real.multi_wait},
+      {"curl_multi_fdset", (void **)&real.multi_fdset},
+      {"curl_multi_timeout", (void **)&real.multi_timeout},
+      {"curl_multi_assign", (void **)&real.multi_assign},
+      {"curl_multi_wakeup", (void **)&real.multi_wakeup},
+      {"curl_multi_cleanup", (void **)&real.multi_cleanup},
+      {"curl_multi_info_read", (void **)&real.multi_info_read},
       {"curl_slist_free_all", (void **)&real.slist_free_all},
       {"curl_easy_option_by_id", (void **)&real.easy_option_by_id},
   };
@@ -129,4 +145,24 @@ const struct curl_real *curl_real(void)
     return NULL;
   atomic_store_explicit(&known, 1, memory_order_release);
   return &real;
+}
+
+typedef void *open_function(const char *path, int flags);
+
+static __attribute__((noinline)) open_function *libc_dlopen(void)
+{
+  static void *_Atomic place;
+  void *function = atomic_load_explicit(&place, memory_order_relaxed);
+  const struct wanted of_libc[] = {{"dlopen", &function}};
+  if (!function)
+    find("libc.so.6", of_libc, 1);
+  atomic_store_explicit(&place, function, memory_order_relaxed);
+  return (open_function *)function;
+}
+
+/* A plugin that is opened with RTLD_DEEPBIND (PHP's are) would find libcurl's functions before the hooks. This
+ * ends in a jump, so that the real function sees its caller, whose search path counts. */
+__attribute__((visibility("default"))) void *dlopen(const char *path, int flags)
+{
+  return libc_dlopen()(path, flags & ~RTLD_DEEPBIND);
 }

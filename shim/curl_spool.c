@@ -9,7 +9,7 @@
 
 #include <fcntl.h>
 
-#define SPOOL_NUMBER_FIRST 600
+#define SPOOL_NUMBER_FIRST 960
 
 static bool is_count(uint64_t result)
 {

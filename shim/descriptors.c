@@ -10,6 +10,7 @@
 #include "shim/mappings.h"
 #include "shim/paths.h"
 #include "shim/terminals.h"
+#include "shim/sockets.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -98,7 +99,8 @@ static void tell_nameless(int fd, struct descriptor *descriptor)
     descriptor->kind = DESCRIPTOR_MEMFD;
     return;
   }
-  if (engine_live())
+  /* One that was on its way in a message when the process went live. */
+  if (!engine.feed)
     return;
   name += sizeof PLACEHOLDER_NAME - 1;
   uint64_t outcome = take_number(&name);
@@ -199,6 +201,8 @@ static void fill(int fd, struct descriptor *descriptor)
     break;
   case S_IFSOCK:
     descriptor->kind = is_pair(fd) ? DESCRIPTOR_PAIR : DESCRIPTOR_SOCKET;
+    if (socket_number(fd, SO_DOMAIN) == AF_NETLINK)
+      descriptor->flags |= DESCRIPTOR_KERNEL;
     tell_outer(descriptor, false);
     break;
   case 0:

@@ -34,6 +34,7 @@ enum {
   DESCRIPTOR_LISTS_FDS = 16, /* a directory of /proc that lists descriptors */
   DESCRIPTOR_OUTER_FILE = 32, /* a regular file that the run was started with */
   DESCRIPTOR_MAPPED = 64,    /* a placeholder whose file is mapped here: it has a store */
+  DESCRIPTOR_KERNEL = 128,   /* a socket whose other end is the kernel */
 };
 
 struct descriptor {
@@ -74,7 +75,8 @@ void each_descriptor(void (*visit)(int fd, void *context), void *context);
  * was observed). Returns the number, which is the lowest free one, or -errno. */
 int64_t placeholder_make(const struct journal_entry *outcome, const struct journal_entry *opening,
                          uint64_t open_flags);
-/* Replay: puts the file itself in a placeholder's place, for a call that needs it. */
+/* Puts the file itself in a placeholder's place: in replay, for a call that needs it; live, where it comes out
+ * of a message that was on its way. */
 void placeholder_replace(int fd);
 /* Replay: what a call gave as `fd` had the number `wanted` when it was recorded. Threads that make
  * descriptors at the same time are recorded in another order than the kernel numbered them. */

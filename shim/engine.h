@@ -141,6 +141,8 @@ void engine_stack_make(void);
  * NULL at the end of the feed. */
 void engine_diverged(const struct call *call, const struct journal_entry *entry)
     __attribute__((noreturn));
+/* Ends the process: nobody can tell what came of that change. */
+void engine_unknown(const struct journal_entry *entry) __attribute__((noreturn));
 /* Ends the process: perdure cannot go on. words and detail make up the sentence. */
 void engine_failed(unsigned code, const char *words, const char *detail, int64_t error)
     __attribute__((noreturn));
@@ -177,9 +179,8 @@ uint64_t draft_append(struct draft *draft);
 void record_complete(const struct call *call, int64_t result);
 /* Appends the intent, makes it durable as the run's sync says, and passes a kill point. */
 void record_intent(struct draft *draft, const struct call *call);
-/* Until the entry at `position` and all before it are durable; a failing disk ends the process rather than
- * the promise. */
-void record_durable(uint64_t position);
+/* Waits until the entry at `position`, and all before it, are on disk. */
+void record_make_durable(uint64_t position);
 /* Appends RESULT, with the row's outputs. */
 void record_result(const struct call *call, int64_t result);
 /* Says something to people, once per run and bit. */

@@ -38,6 +38,24 @@ __attribute__((noreturn)) static void stop(struct tail_report *report, uint32_t 
     raw_syscall1(SYS_exit_group, 125);
 }
 
+/* What a write would have written, for the person who compares. The pointer is the program's and may be a bad
+ * one: the kernel looks. */
+static void put_bytes(struct tail_report *report, const struct call *call)
+{
+  for (unsigned i = 0; call->shape && i < report->arg_count; i++) {
+    uint32_t arg = call->shape->args[i];
+    if (CALL_ARG_KIND(arg) != ARG_IN_ARG)
+      continue;
+    uint64_t length = call->args[CALL_ARG_OTHER(arg)] * CALL_ARG_SIZE(arg);
+    struct io_vector to = {report->bytes, length < sizeof report->bytes ? length : sizeof report->bytes};
+    struct io_vector from = {(void *)call->args[i], to.length};
+    int64_t got = raw_syscall6(SYS_process_vm_readv, (uint64_t)engine.pid_real, (uint64_t)&to, 1, (uint64_t)&from, 1, 0);
+    report->bytes_arg = i;
+    report->bytes_length = got > 0 ? (uint32_t)got : 0;
+    return;
+  }
+}
+
 void engine_diverged(const struct call *call, const struct journal_entry *entry)
 {
   struct tail_report *report = &engine.tail.header->report;
@@ -51,7 +69,15 @@ void engine_diverged(const struct call *call, const struct journal_entry *entry)
       put_text(report->path, sizeof report->path, 0, (const char *)call->args[i]);
       break;
     }
+  put_bytes(report, call);
   stop(report, TAIL_REPORT_DIVERGED);
+}
+
+void engine_unknown(const struct journal_entry *entry)
+{
+  struct tail_report *report = &engine.tail.header->report;
+  report->position = entry->position;
+  stop(report, TAIL_REPORT_UNKNOWN);
 }
 
 void engine_failed(unsigned code, const char *words, const char *detail, int64_t error)
@@ -59,11 +85,12 @@ void engine_failed(unsigned code, const char *words, const char *detail, int64_t
   struct tail_report *report = &engine.tail.header->report;
   size_t used = put_text(report->text, sizeof report->text, 0, words);
   used = put_text(report->text, sizeof report->text, used, detail);
-  if (error) {
-    used = put_text(report->text, sizeof report->text, used, error < 0 ? " (error " : " (");
-    used = put_number(report->text, sizeof report->text, used, error < 0 ? -error : error);
+  if (error > 0) {
+    used = put_text(report->text, sizeof report->text, used, " (");
+    used = put_number(report->text, sizeof report->text, used, error);
     put_text(report->text, sizeof report->text, used, ")");
   }
+  report->args[0] = error < 0 ? (uint64_t)-error : 0; /* the supervisor has words for it */
   stop(report, code);
 }
 

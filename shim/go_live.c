@@ -5,13 +5,18 @@
  * Nothing in the world is changed, but for the stores of shared mappings. Killed at any line, the next
  * attempt replays again; a file that is not what it was ends the run before anything else happens. */
 #include "shim/credentials.h"
+#include "shim/curl_group.h"
 #include "shim/descriptors.h"
+#include "shim/epoll_sets.h"
 #include "shim/ghosts.h"
 #include "shim/keep.h"
 #include "shim/locks.h"
 #include "shim/mappings.h"
+#include "shim/messages.h"
 #include "shim/paths.h"
 #include "shim/timers.h"
+#include "shim/readiness.h"
+#include "shim/sockets.h"
 #include "shim/watches.h"
 
 #include <errno.h>
@@ -226,8 +231,12 @@ static void replace_placeholders(int fd)
 
 void placeholder_replace(int fd)
 {
-  if (descriptor_get(fd)->kind == DESCRIPTOR_PLACEHOLDER)
-    replace_placeholders(fd);
+  const struct descriptor *descriptor = descriptor_get(fd);
+  if (descriptor->kind != DESCRIPTOR_PLACEHOLDER)
+    return;
+  if (engine_live() && descriptor->flags & DESCRIPTOR_GHOST)
+    cannot_reopen("(no name, in a message on its way)", 0);
+  replace_placeholders(fd);
 }
 
 void engine_go_live(void)
@@ -244,12 +253,18 @@ void engine_go_live(void)
   if (atomic_load(&header->replayed_children) > 0)
     engine_failed(TAIL_REPORT_FAILED, "child processes are not journaled yet, and one was under way when the "
                   "run was killed: look at what it has done, then begin anew after `perdure rm`", "", 0);
+  sockets_stop_unanswered();
   replace_placeholders(-1);
   if (raw_syscall1(SYS_chdir, (uint64_t)engine.directory) < 0)
     engine_failed(TAIL_REPORT_INPUT, "the run's working directory is gone: ", engine.directory, 0);
   mappings_go_live();
   ghosts_release();
   locks_take_own();
+  passed_go_live();
+  sockets_go_live();
+  readiness_go_live();
+  epoll_sets_complete();
+  sockets_wake_waiting();
   keep_hide_known_links();
   descriptor_forget_all();
   descriptors_learn();

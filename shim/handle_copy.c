@@ -2,11 +2,12 @@
 /* copy_file_range, sendfile, splice: bytes that move without passing the program.
  *
  * Into a regular file it is a change at an offset, repeated when its outcome is not known: the source
- * is as it was. Where the bytes would go past the journal (into or out of an outer pipe, into a pipe
+ * is as it was. To a socket it is a remote change. Where the bytes would go past the journal (into or out of an outer pipe, into a pipe
  * of the run from a file), the answer is EINVAL, on which programs read and write instead. */
 #include "shim/descriptors.h"
 #include "shim/keep.h"
 #include "shim/region.h"
+#include "shim/sockets.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -130,9 +131,44 @@ static int64_t copy_into_file(struct call *call)
   return result;
 }
 
+/* To a socket: what has left is not in the journal, as with a write. */
+static int64_t copy_into_socket(struct call *call)
+{
+  struct copying copying = copying_of(call);
+  sign(call, &copying);
+  const struct journal_entry *intent, *outcome;
+  int64_t result;
+  if (!engine_live() && replay_change(call, &result, &intent, &outcome)) {
+    follow(&copying, result);
+    socket_follow_sent(copying.to, intent, result);
+    replay_advance(outcome);
+    socket_signal(result, 0);
+    return result;
+  }
+  const struct descriptor *target = descriptor_get(copying.to);
+  const struct journal_written written = {
+      .device = target->device,
+      .inode = target->inode,
+      .offset = -1,
+      .length = copying.length,
+      .remote = socket_reaches_out(copying.to),
+  };
+  struct draft draft;
+  draft_begin(&draft, call, JOURNAL_INTENT, 0);
+  draft_add(&draft, SEGMENT_WRITTEN, 0, &written, sizeof written);
+  call->remote = written.remote;
+  record_intent(&draft, call);
+  result = socket_run_quietly(call);
+  record_result(call, result);
+  socket_signal(result, 0);
+  return result;
+}
+
 int64_t handle_copy(struct call *call)
 {
   struct copying copying = copying_of(call);
+  if (call->id == SYS_sendfile && is_file(copying.from) && descriptor_get(copying.to)->kind == DESCRIPTOR_SOCKET)
+    return copy_into_socket(call);
   if (!is_file(copying.from) || !is_file(copying.to) ||
       descriptor_get(copying.to)->flags & DESCRIPTOR_OUTER_FILE)
     return -EINVAL;
@@ -142,6 +178,8 @@ int64_t handle_copy(struct call *call)
 int64_t handle_splice(struct call *call)
 {
   struct copying copying = copying_of(call);
+  if (descriptor_get(copying.from)->kind == DESCRIPTOR_PIPE && descriptor_get(copying.to)->kind == DESCRIPTOR_SOCKET)
+    return copy_into_socket(call);
   if (descriptor_get(copying.from)->kind != DESCRIPTOR_PIPE || !is_file(copying.to) ||
       descriptor_get(copying.to)->flags & DESCRIPTOR_OUTER_FILE)
     return -EINVAL;

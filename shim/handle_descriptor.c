@@ -3,13 +3,17 @@
  * placeholders: the kernel keeps numbers, sharing, flags and locks, and the result must agree. */
 #include "shim/channels.h"
 #include "shim/descriptors.h"
+#include "shim/epoll_sets.h"
 #include "shim/identity.h"
 #include "shim/locks.h"
 #include "shim/number_lock.h"
+#include "shim/readiness.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <poll.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 
 /* The run's lock lies on a descriptor that the program does not know of. */
@@ -22,8 +26,10 @@ int64_t handle_close(struct call *call)
 {
   if (is_ours(call->args[0]))
     return -EBADF;
-  if (!engine_live() && replay_next())
+  if (!engine_live() && replay_next()) {
     locks_before_close((int)call->args[0]);
+    epoll_sets_forget((int)call->args[0]);
+  }
   int64_t result = local(call);
   descriptor_forget((int)call->args[0]);
   return result;
@@ -44,6 +50,7 @@ int64_t handle_close_range(struct call *call)
     if (next < 0 || (unsigned)next > last)
       break;
     locks_before_close(next);
+    epoll_sets_forget(next);
     fd = (unsigned)next;
   }
   if (first <= ours && ours <= last && first <= last) {
@@ -90,8 +97,14 @@ int64_t handle_dup(struct call *call)
 {
   if (is_ours(call->args[0]) || (call->id != SYS_dup && is_ours(call->args[1])))
     return -EBADF;
-  if (call->id != SYS_dup && call->args[0] != call->args[1] && !engine_live() && replay_next())
-    locks_before_close((int)call->args[1]);
+  if (!engine_live() && replay_next()) {
+    epoll_sets_before_copy((int)call->args[0]);
+    if (call->id != SYS_dup && call->args[0] != call->args[1]) {
+      locks_before_close((int)call->args[1]);
+      epoll_sets_forget((int)call->args[1]);
+      readiness_used((int)call->args[1]);
+    }
+  }
   int64_t result = local_descriptor(call);
   if (result >= 0)
     descriptor_copy((int)call->args[0], (int)result);
@@ -101,8 +114,11 @@ int64_t handle_dup(struct call *call)
 int64_t handle_makefd(struct call *call)
 {
   int64_t result = local_descriptor(call);
-  if (result >= 0)
-    descriptor_forget((int)result);
+  if (result < 0)
+    return result;
+  descriptor_forget((int)result);
+  if (!engine_live())
+    readiness_used((int)result);
   return result;
 }
 
@@ -160,30 +176,6 @@ int64_t handle_pipe(struct call *call)
   return result;
 }
 
-/* A connection that came in: in replay a socket without a peer holds its number. */
-int64_t handle_accept(struct call *call)
-{
-  call_sign(call);
-  if (!engine_live()) {
-    const struct journal_entry *entry = replay_take(call, JOURNAL_COMPLETE);
-    if (entry) {
-      int64_t result = replay_deliver(call, entry);
-      if (!raw_is_error(result)) {
-        uint64_t flags = call->id == SYS_accept4 ? call->args[3] : 0;
-        int64_t fd = raw_syscall3(SYS_socket, 1 /* AF_UNIX */, 1 | flags, 0);
-        descriptor_place(fd, result, "accept");
-        descriptor_forget((int)result);
-      }
-      replay_advance(entry);
-      return result;
-    }
-  }
-  int64_t result = observe(call);
-  if (result >= 0)
-    descriptor_forget((int)result);
-  return result;
-}
-
 static int64_t set_status(struct call *call)
 {
   int64_t result = local(call);
@@ -236,6 +228,8 @@ int64_t handle_fcntl(struct call *call)
   case F_DUPFD_CLOEXEC: {
     if (is_ours(call->args[0]))
       return -EBADF;
+    if (!engine_live() && replay_next())
+      epoll_sets_before_copy((int)call->args[0]);
     int64_t result = local_descriptor(call);
     if (result >= 0)
       descriptor_copy((int)call->args[0], (int)result);
@@ -279,23 +273,36 @@ int64_t handle_fcntl(struct call *call)
   }
 }
 
-/* ---- epoll ---- */
+/* ---- poll and select ---- */
 
-/* An event that is told once (edge triggered, one shot) was told then: the set has to know. */
-int64_t handle_epoll_wait(struct call *call)
+struct polled {
+  int fd;
+  uint16_t events, happened;
+};
+
+int64_t handle_poll(struct call *call)
 {
   call_sign(call);
   const struct journal_entry *entry = engine_live() ? NULL : replay_take(call, JOURNAL_COMPLETE);
   if (!entry)
     return observe(call);
-  if (entry->result > 0)
-    raw_syscall4(SYS_epoll_wait, call->args[0], call->args[1], (uint64_t)entry->result, 0);
   int64_t result = replay_deliver(call, entry);
+  const struct polled *polled = (const struct polled *)call->args[0];
+  for (uint64_t i = 0; result > 0 && i < call->args[1]; i++)
+    if (polled[i].happened & POLLIN)
+      readiness_told(polled[i].fd);
   replay_advance(entry);
   return result;
 }
 
-/* ---- select ---- */
+/* The set of what can be read. */
+static void follow_select(const struct call *call, int64_t result)
+{
+  const uint64_t *readable = (const uint64_t *)call->args[1];
+  for (int fd = 0; result > 0 && readable && fd < (int)call->args[0]; fd++)
+    if (readable[fd / 64] >> (fd % 64) & 1)
+      readiness_told(fd);
+}
 
 /* Three sets of nfds bits in whole longs, and for select the time that is left. */
 int64_t handle_select(struct call *call)
@@ -305,6 +312,7 @@ int64_t handle_select(struct call *call)
     const struct journal_entry *entry = replay_take(call, JOURNAL_COMPLETE);
     if (entry) {
       int64_t result = replay_deliver(call, entry);
+      follow_select(call, result);
       replay_advance(entry);
       return result;
     }

@@ -3,6 +3,7 @@
 #include "shim/credentials.h"
 #include "shim/descriptors.h"
 #include "shim/environment.h"
+#include "shim/epoll_sets.h"
 #include "shim/identity.h"
 #include "shim/paths.h"
 #include "shim/timers.h"
@@ -276,6 +277,7 @@ int64_t handle_exec(struct call *call)
         replay_advance(next);
         return result;
       }
+      epoll_sets_complete();
       if (path_arg)
         placeholder_replace((int)call->args[0]);
       timers_go_live();

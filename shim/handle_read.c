@@ -10,6 +10,8 @@
 #include "shim/keep.h"
 #include "shim/mappings.h"
 #include "shim/paths.h"
+#include "shim/readiness.h"
+#include "shim/sockets.h"
 #include "shim/watches.h"
 
 #include <errno.h>
@@ -125,7 +127,8 @@ static int64_t read_live(struct call *call, const struct reading *reading)
   if (may_reference(call, reading, descriptor))
     keep_mark_referenced(descriptor);
   crash_point();
-  int64_t result = call_run(call);
+  bool lost = descriptor->kind == DESCRIPTOR_SOCKET && readiness_lost(reading->fd);
+  int64_t result = lost ? -EAGAIN : call_run(call);
   if (result > 0 && descriptor->kind == DESCRIPTOR_INOTIFY && call->id == SYS_read)
     watches_translate((uint8_t *)call->args[1], result);
   crash_point();
@@ -249,7 +252,10 @@ int64_t handle_read(struct call *call)
       const struct journal_segment *segment = journal_find_segment(entry, SEGMENT_REFERENCE, 1);
       if (segment)
         give_reference(call, &reading, entry, (const struct journal_reference *)segment->data);
-      follow(&reading, result);
+      if (descriptor_get(reading.fd)->kind == DESCRIPTOR_SOCKET)
+        socket_follow_read(reading.fd, result, call->args[2]);
+      else
+        follow(&reading, result);
       replay_advance(entry);
       return result;
     }

@@ -7,6 +7,7 @@
 #include "shim/descriptors.h"
 #include "shim/keep.h"
 #include "shim/region.h"
+#include "shim/sockets.h"
 #include "shim/stores.h"
 
 #include <errno.h>
@@ -63,7 +64,7 @@ static void describe(const struct call *call, const struct writing *writing,
       .birth_ns = descriptor->birth_ns,
       .offset = writing->positioned ? (int64_t)writing->offset : -1,
       .length = writing->length,
-      .remote = descriptor->kind == DESCRIPTOR_SOCKET,
+      .remote = descriptor->kind == DESCRIPTOR_SOCKET && socket_reaches_out(writing->fd),
   };
   if (descriptor->kind != DESCRIPTOR_REGULAR)
     return;
@@ -130,8 +131,11 @@ static int64_t write_change(struct call *call, const struct writing *writing,
   add_shown(&draft, call, writing);
   call->remote = written.remote;
   record_intent(&draft, call);
-  int64_t result = call_run(call);
+  bool to_socket = descriptor->kind == DESCRIPTOR_SOCKET;
+  int64_t result = to_socket ? socket_write(call) : call_run(call);
   record_result(call, result);
+  if (to_socket)
+    socket_signal(result, 0);
   return result;
 }
 
@@ -273,7 +277,9 @@ int64_t handle_write(struct call *call)
   if (!engine_live()) {
     int64_t result;
     const struct journal_entry *intent, *outcome;
-    if (replay_change(call, &result, &intent, &outcome)) {
+    if (descriptor_get(writing.fd)->kind == DESCRIPTOR_SOCKET && socket_replay_write(call, &result))
+      return result;
+    if (!engine_live() && replay_change(call, &result, &intent, &outcome)) {
       follow(call, &writing, intent, result);
       replay_advance(outcome);
       return result;

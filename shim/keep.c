@@ -157,6 +157,8 @@ int64_t keep_copy_as_new(int dirfd, const char *path, uint64_t inode, char *ret_
     raw_syscall1(SYS_close, (uint64_t)from);
   if (to >= 0)
     raw_syscall1(SYS_close, (uint64_t)to);
+  if (result < 0 && to >= 0) /* half a copy is of no use, and may have filled the disk that the journal needs */
+    raw_syscall1(SYS_unlink, (uint64_t)target);
   return result;
 }
 

@@ -11,6 +11,31 @@
 
 /* Descriptors lie from here on: above what programs use, below what select() can take. */
 #define NUMBER_FIRST 600
+/* In replay, out of the way of those that the program was told of. */
+#define NUMBER_FIRST_REPLAY 960
+#define SHOWN_MAX 65536u
+
+static _Atomic uint64_t shown[SHOWN_MAX / 64];
+
+bool passing_show(int fd)
+{
+  if (fd < 0 || (unsigned)fd >= SHOWN_MAX)
+    return true;
+  uint64_t bit = 1ull << (fd % 64);
+  return !(atomic_fetch_or(&shown[fd / 64], bit) & bit);
+}
+
+bool passing_is_shown(int fd)
+{
+  return fd < 0 || (unsigned)fd >= SHOWN_MAX || atomic_load(&shown[fd / 64]) >> (fd % 64) & 1;
+}
+
+static void closed(uint64_t fd)
+{
+  if (fd < SHOWN_MAX)
+    atomic_fetch_and(&shown[fd / 64], ~(1ull << (fd % 64)));
+}
+
 /* Memory lies here when it can: far from the program's, which must find the same places free in replay. */
 #define MEMORY_ADDRESS 0x6b0000000000ull
 
@@ -21,7 +46,11 @@ static int64_t move_up(int64_t fd)
     return fd;
   int64_t flags = raw_syscall2(SYS_fcntl, (uint64_t)fd, F_GETFD);
   uint64_t command = flags > 0 && flags & FD_CLOEXEC ? F_DUPFD_CLOEXEC : F_DUPFD;
-  int64_t moved = raw_syscall3(SYS_fcntl, (uint64_t)fd, command, NUMBER_FIRST);
+  int64_t moved = -EINVAL;
+  if (!engine_live())
+    moved = raw_syscall3(SYS_fcntl, (uint64_t)fd, command, NUMBER_FIRST_REPLAY);
+  if (moved < 0)
+    moved = raw_syscall3(SYS_fcntl, (uint64_t)fd, command, NUMBER_FIRST);
   if (moved < 0)
     return fd;
   raw_syscall1(SYS_close, (uint64_t)fd);
@@ -103,6 +132,9 @@ int64_t passing_enter(struct engine_frame *frame)
   case SYS_fcntl:
     if (frame->args[1] == F_DUPFD || frame->args[1] == F_DUPFD_CLOEXEC)
       return make_descriptor(frame);
+    break;
+  case SYS_close:
+    closed(frame->args[0]);
     break;
   case SYS_accept:
   case SYS_accept4:

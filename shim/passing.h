@@ -13,6 +13,11 @@
 /* Runs the call in `frame`, made while engine_thread.passing. As engine_enter(). */
 int64_t passing_enter(struct engine_frame *frame);
 
+/* The program is told of a descriptor of the library's: is it the first time since it was made? */
+bool passing_show(int fd);
+/* Has it been told, and is the descriptor still open? */
+bool passing_is_shown(int fd);
+
 /* The library works from here on; returns what to give back to passing_end(). */
 static inline uint32_t passing_begin(void)
 {

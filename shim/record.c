@@ -94,7 +94,7 @@ static void add_vector(struct draft *draft, unsigned arg, const struct io_vector
     if (length)
       append_data(draft, arg, pieces[i].base, part);
     else
-      draft_add(draft, SEGMENT_OUTPUT, arg, pieces[i].base, part);
+      draft_add_output(draft, NULL, arg, pieces[i].base, part);
   }
 }
 
@@ -149,7 +149,8 @@ void record_complete(const struct call *call, int64_t result)
   draft_append(&draft);
 }
 
-void record_durable(uint64_t position)
+/* Until `position` is durable; a failing disk ends the process rather than the promise. */
+void record_make_durable(uint64_t position)
 {
   const struct journal_entry *entry =
       (const struct journal_entry *)(engine.tail.ring + (position & (engine.tail.header->ring_size - 1)));
@@ -165,7 +166,7 @@ void record_intent(struct draft *draft, const struct call *call)
   uint32_t sync = engine.tail.header->sync;
   bool remote = call->shape->class == CALL_CLASS_CHANGE_REMOTE;
   if (sync == TAIL_SYNC_ALL || (sync == TAIL_SYNC_REMOTE && (remote || call->remote)))
-    record_durable(position);
+    record_make_durable(position);
   crash_point();
 }
 

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 
+#include "journal/call_table.h"
 #include "journal/hash.h"
 
 #define STREAM_BUCKET_COUNT_FIRST 16u
@@ -262,19 +263,39 @@ static int add_intent(struct analysis *analysis, struct stream *stream,
   return 0;
 }
 
-/* The latest open intent of that call. */
-static struct open_intent *find_open(const struct stream *stream, unsigned call)
+/* The latest open intent of that call; or the one at that position, of several exchanges. */
+static struct open_intent *find_open(const struct stream *stream, unsigned call, uint64_t exchange)
 {
   struct open_intent *intent = stream->open;
-  while (intent && intent->entry->call != call)
+  while (intent && (intent->entry->call != call ||
+                    (exchange != JOURNAL_EXCHANGE_LATEST && intent->entry->position != exchange)))
     intent = intent->below;
   return intent;
+}
+
+static uint64_t exchange_of(const struct journal_entry *entry)
+{
+  return entry->call == CALL_ID_EXCHANGE ? journal_exchange_of(entry) : JOURNAL_EXCHANGE_LATEST;
+}
+
+/* The stream that has begun what `entry` ends: exchanges of a multi handle may end in another thread. */
+static struct stream *stream_of_intent(const struct analysis *analysis, struct stream *stream,
+                                       const struct journal_entry *entry)
+{
+  uint64_t exchange = exchange_of(entry);
+  if (exchange == JOURNAL_EXCHANGE_LATEST || find_open(stream, entry->call, exchange))
+    return stream;
+  for (uint32_t i = 0; i < analysis->stream_count; i++)
+    if (find_open(&analysis->streams[i], entry->call, exchange))
+      return &analysis->streams[i];
+  return stream;
 }
 
 static int add_result(struct analysis *analysis, struct stream *stream,
                       const struct journal_entry *entry)
 {
-  struct open_intent *intent = find_open(stream, entry->call);
+  stream = stream_of_intent(analysis, stream, entry);
+  struct open_intent *intent = find_open(stream, entry->call, exchange_of(entry));
   if (!intent)
     return -EBADMSG;
   if (entry->result >= 0) {
@@ -324,7 +345,7 @@ static bool closes_carried(const struct stream *stream, const struct journal_ent
 {
   if (entry->kind != JOURNAL_RESULT)
     return false;
-  const struct open_intent *intent = find_open(stream, entry->call);
+  const struct open_intent *intent = find_open(stream, entry->call, JOURNAL_EXCHANGE_LATEST);
   return intent && intent->carried && change_of(entry->call)->kind == CHANGE_SLEEP;
 }
 
@@ -340,6 +361,8 @@ static int add_of_program(struct analysis *analysis, struct stream *stream,
                           const struct journal_entry *entry, uint64_t seq)
 {
   int error = 0;
+  if (!analysis->started && entry->kind != JOURNAL_START)
+    analysis->summary.beginning_lost = true;
   /* What is kept on the way says nothing about the program's own calls. */
   if (entry->kind != JOURNAL_KEEP && !closes_carried(stream, entry))
     error = program_goes_on(analysis, stream);

@@ -182,6 +182,8 @@ int analysis_files_changed(struct analysis *analysis, const struct journal_entry
     bool fresh = nameless || flags & O_TRUNC || !entry_file(intent, change->arg, &before);
     return outcome ? opened(analysis, outcome, fresh, nameless) : 0;
   }
+  case CHANGE_BIND:
+    return outcome ? opened(analysis, outcome, true, false) : 0;
   case CHANGE_RENAME:
     return renamed(analysis, change, intent);
   case CHANGE_LINK:

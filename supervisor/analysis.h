@@ -12,8 +12,9 @@
 #include "supervisor/old_bytes.h"
 #include "supervisor/recover.h"
 
-/* A signal handler's calls may come between an intent and its result, and be interrupted in turn. */
-#define OPEN_INTENT_DEPTH_MAX 64u
+/* Exchanges that a multi handle has under way at once; and a signal handler's calls may come between an
+ * intent and its result, and be interrupted in turn. */
+#define OPEN_INTENT_DEPTH_MAX 4160u
 
 struct open_intent {
   struct journal_entry *entry; /* a copy */

@@ -30,6 +30,8 @@ static const struct change changes[] = {
     {SYS_unlinkat, CHANGE_REMOVE, 1, NONE, 2},
     {SYS_rmdir, CHANGE_REMOVE, 0, NONE, NONE},
 
+    {SYS_bind, CHANGE_BIND, 1, NONE, NONE},
+
     {SYS_write, CHANGE_WRITE, NONE, NONE, NONE},
     {SYS_pwrite64, CHANGE_WRITE, NONE, NONE, NONE},
     {SYS_writev, CHANGE_WRITE, NONE, NONE, NONE},
@@ -126,7 +128,7 @@ bool change_remote(const struct journal_entry *intent)
     memcpy(&written, segment->data, sizeof written);
     return written.remote;
   }
-  /* A connection dies with its process: made again, it is the first that the new one makes. */
+  /* A connection without bytes, or its end, is nobody's effect: whoever has it sees it break. */
   if (intent->call == SYS_connect || intent->call == SYS_shutdown)
     return false;
   if (intent->call == CALL_ID_EXCHANGE && entry_arg(intent, 0) & JOURNAL_EXCHANGE_SAFE)

@@ -12,6 +12,7 @@ enum change_kind {
   CHANGE_LINK,
   CHANGE_SYMLINK,
   CHANGE_MAKE,   /* mkdir, mknod */
+  CHANGE_BIND,   /* of a socket, to a path */
   CHANGE_REMOVE, /* unlink, rmdir */
   CHANGE_WRITE,
   CHANGE_RESIZE,    /* truncate, fallocate */

@@ -144,6 +144,20 @@ static bool is_cut(const struct pass *pass, const struct journal_entry *entry, s
          (entry->size > available && entry->size <= JOURNAL_ENTRY_SIZE_MAX);
 }
 
+/* A position is stored last, and pages reach the disk in any order only when the machine dies: what bears its
+ * position and is not valid otherwise was written whole, and changed afterwards. In a gap, words that look
+ * like one may lie by chance: the size must fit too. */
+static bool is_damaged(const struct pass *pass, const struct journal_entry *entry, size_t available)
+{
+  if (!pass->finished || pass->rebooted || available < JOURNAL_ENTRY_HEADER_SIZE || entry->position != pass->position)
+    return false;
+  if (entry->position == 0 && entry->size == 0) /* nothing has been written there yet */
+    return false;
+  return pass->position == pass->end || pass->chunk_length > 0 ||
+         (entry->size >= JOURNAL_ENTRY_HEADER_SIZE && entry->size <= JOURNAL_ENTRY_SIZE_MAX &&
+          entry->size % 8 == 0 && pass->position + entry->size <= pass->head);
+}
+
 static bool may_skip(const struct pass *pass)
 {
   if (!pass->finished)
@@ -167,7 +181,12 @@ static int take_buffer(struct pass *pass, size_t length, bool more_follows)
     }
     if (offset > 0 && more_follows && is_cut(pass, entry, length - offset))
       break;
+    bool damaged = is_damaged(pass, entry, length - offset);
     error = flush_chunk(pass);
+    if (error == 0 && damaged)
+      error = failure_set(pass->failure, -EBADMSG, "the tail is damaged at position %llu: an entry was changed "
+                          "after it was written; restore the tail from a copy, or give the run up with "
+                          "`perdure rm`", (unsigned long long)pass->position);
     if (error == 0 && !may_skip(pass)) {
       pass->stopped = true;
       break;

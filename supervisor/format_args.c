@@ -4,6 +4,7 @@
 #include "supervisor/format_args.h"
 
 #include "supervisor/flag_names.h"
+#include "supervisor/format_address.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -148,6 +149,7 @@ void format_arg_add(struct text *text, const struct journal_entry *entry, const 
     add_number(text, value);
     return;
   }
+  const struct journal_segment *named;
   enum flag_set set = set_of(entry, row, arg);
   if (set != FLAG_SET_none) {
     flag_names_add(text, set, value);
@@ -175,10 +177,12 @@ void format_arg_add(struct text *text, const struct journal_entry *entry, const 
     add_path(text, entry, arg);
     break;
   case ARG_ADDR:
-    if (is_call(row, "fcntl") && value < 4096)
+    if ((named = journal_find_segment(entry, SEGMENT_ADDRESS, (int)arg)) != NULL)
+      format_address_add(text, named->data, named->length);
+    else if (is_call(row, "fcntl") && value < 4096)
       add_number(text, value);
     else
-      add_address(text, value);
+      add_input(text, entry, row, arg);
     break;
   case ARG_IN:
   case ARG_IN_ARG:

@@ -102,6 +102,21 @@ static int look_open(const struct looking *looking, int64_t *ret_result)
   return error == -ENOENT ? 0 : error;
 }
 
+/* Nobody has the socket any more that a dead process had bound: the name is made free again. */
+static int look_bind(const struct looking *looking, int64_t *ret_result)
+{
+  struct place place;
+  int named = place_look(looking, looking->change->arg, &place);
+  if (named <= 0)
+    return named;
+  struct file_id id = file_id_of(&place.now);
+  if (place.was || !place.is || !S_ISSOCK(place.now.mode) || !born_after(&place.now, looking->intent) ||
+      known_files_find(&looking->analysis->files, &id) != KNOWN_FILE_NONE)
+    return 0;
+  int error = looking->world->remove(looking->world->context, place.path);
+  return error == -ENOENT ? 0 : error;
+}
+
 static int look_rename(const struct looking *looking, int64_t *ret_result)
 {
   struct place from, to;
@@ -363,6 +378,9 @@ static int look_one(const struct looking *looking, enum idempotence idempotence,
   switch (looking->change->kind) {
   case CHANGE_OPEN:
     happened = look_open(looking, &result);
+    break;
+  case CHANGE_BIND:
+    happened = look_bind(looking, &result);
     break;
   case CHANGE_RENAME:
     happened = look_rename(looking, &result);

@@ -12,7 +12,7 @@
  *
  * A crash at any line is harmless: the feed is written to a temporary name and renamed; looking
  * changes nothing but cutting an append back to where it began, and removing the empty file of an
- * exclusive create, which can be repeated.
+ * exclusive create or the dead socket of a bind, which can be repeated.
  *
  * What is found to have happened has to be in the journal before the program runs: the caller appends
  * a RESULT with JOURNAL_FLAG_RESOLVED for each VERDICT_HAPPENED (its stream, call, result), the ATTEMPT
@@ -60,6 +60,7 @@ struct analysis_summary {
   uint64_t retry_values[JOURNAL_SCOPE_VALUES];
   uint32_t stream_next;  /* one above the highest stream seen */
   int32_t pid_seen;      /* args[0] of the first START */
+  bool beginning_lost;   /* the program has entries before its START: it must not be taken for one that never began */
 };
 void analysis_summary(const struct analysis *analysis, struct analysis_summary *ret_summary);
 

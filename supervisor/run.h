@@ -86,7 +86,8 @@ int run_verify_replay(const struct run_options *options, bool *ret_same, struct 
 
 /* Appends what to do to a failure that does not say it yet. */
 void run_advise(struct failure *failure, const char *advice);
-#define RUN_ADVICE_STORE "restore it from a copy, or give the run up with `perdure rm`"
+/* The same, with what helps against `error` (negative errno). */
+void run_advise_for(struct failure *failure, int error);
 
 /* Removes a run and everything of it; ends what is left of its processes unless it has finished.
  * -EBUSY: its supervisor lives. A crash inside: the store goes first, so that what is left counts as

@@ -26,6 +26,7 @@ struct run_attempt {
   char **environment;
   int lock_number;
   bool spawned;       /* the program has been executed */
+  bool exited_before; /* its exit is in the journal, of an earlier attempt: output is given again */
   unsigned number;    /* 1 for the first attempt */
   uint64_t first_seq; /* of the attempt's first entry */
   uint32_t noted_before; /* TAIL_NOTED_* that were said in earlier attempts */

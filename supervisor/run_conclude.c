@@ -133,6 +133,8 @@ static void say_notes(const struct run_attempt *attempt, uint32_t noted)
                       "crash is not continued"},
     {TAIL_NOTED_SHARED_MAPPING, "a file is mapped shared and writable: what other processes change "
                                 "in it is not journaled"},
+    {TAIL_NOTED_ANSWER, "a request that was sent again was answered otherwise than before: the program "
+                        "has seen a broken connection"},
   };
 
   for (size_t i = 0; i < sizeof notes / sizeof *notes; i++)
@@ -201,6 +203,20 @@ static int conclude_killed(struct run_attempt *attempt, int signal, int *ret_sta
   return error;
 }
 
+/* The loader did not get as far as the program: a library is missing, or cannot be used. Nothing has been done,
+ * and nothing is finished. */
+static int conclude_not_begun(struct run_attempt *attempt, int status, int *ret_status, struct failure *failure)
+{
+  int error = write_end(attempt, RUN_STATE_UNFINISHED, "exited", status, failure);
+
+  if (error < 0)
+    return error;
+  *ret_status = status;
+  run_say(attempt, SAY_ERROR, "run %s: the program's loader ended it with status %d before it began; nothing was "
+          "done; put right what the loader says, and run the same command again", attempt->place.id, status);
+  return 0;
+}
+
 static int conclude_exited(struct run_attempt *attempt, int status, int *ret_status,
                            struct failure *failure)
 {
@@ -210,9 +226,9 @@ static int conclude_exited(struct run_attempt *attempt, int status, int *ret_sta
   if (error < 0)
     return error;
   *ret_status = status;
-  if (!found)
+  if (!found && !attempt->exited_before)
     run_say(attempt, SAY_ERROR, "run %s ended where perdure could not see it: the program was replaced "
-            "by one that cannot be preloaded, or its loader failed; what that did is not journaled",
+            "by one that cannot be preloaded; what that did is not journaled; run that one by itself",
             attempt->place.id);
   return run_finish(attempt, status, failure);
 }
@@ -227,5 +243,7 @@ int run_conclude(struct run_attempt *attempt, const struct run_end *end, int *re
     return conclude_report(attempt, ret_status, failure);
   if (end->killed)
     return conclude_killed(attempt, end->status, ret_status, failure);
+  if (!header->started)
+    return conclude_not_begun(attempt, end->status, ret_status, failure);
   return conclude_exited(attempt, end->status, ret_status, failure);
 }

@@ -111,14 +111,14 @@ int run_info_read(const struct run_place *place, struct run_info *ret_info, stru
   info.live = info.supervisor_pid != 0;
   error = store_open(path, true, &store, failure);
   if (error < 0) {
-    run_advise(failure, RUN_ADVICE_STORE);
+    run_advise_for(failure, error);
     return error;
   }
   error = read_store(store, &info, failure);
   store_close(store);
   if (error < 0) {
     run_info_release(&info);
-    run_advise(failure, RUN_ADVICE_STORE);
+    run_advise_for(failure, error);
     return error;
   }
   if (info.state == RUN_STATE_RUNNING && !info.live)

@@ -4,6 +4,7 @@
 
 #include "journal/tail.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -76,4 +77,32 @@ void run_advise(struct failure *failure, const char *advice)
 
   if (strchr(failure->text, ';') == NULL)
     snprintf(failure->text + length, sizeof failure->text - length, "; %s", advice);
+}
+
+void run_advise_for(struct failure *failure, int error)
+{
+  switch (-error) {
+  case ENOSPC:
+  case EDQUOT:
+  case EFBIG:
+    run_advise(failure, "free some space there, and try again; nothing is lost");
+    return;
+  case EACCES:
+  case EPERM:
+  case EROFS:
+    run_advise(failure, "look at its permissions, or give another directory with --dir or PERDURE_DIR");
+    return;
+  case ENOMEM:
+    run_advise(failure, "free some memory, and try again");
+    return;
+  case EBADMSG:
+  case ENOENT:
+    run_advise(failure, "restore it from a copy, or give the run up with `perdure rm`");
+    return;
+  case EBUSY:
+    run_advise(failure, "try again when that has ended");
+    return;
+  default:
+    run_advise(failure, "put that right, and try again; nothing is lost");
+  }
 }

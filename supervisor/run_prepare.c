@@ -18,7 +18,9 @@ int run_check_program(struct run_attempt *attempt, int *ret_status, struct failu
   enum program_kind kind = boundary_check_program(attempt->recipe.program, failure);
 
   if (kind != PROGRAM_OK) {
-    run_advise(failure, "run it without perdure, or run another program");
+    run_advise(failure, attempt->store != NULL        ? "put it back, and run the same command again"
+                        : kind == PROGRAM_NOT_FOUND ? "look at its name, and at PATH"
+                                                    : "run it without perdure, or run another program");
     *ret_status = kind == PROGRAM_NOT_FOUND        ? RUN_EXIT_NOT_FOUND
                   : kind == PROGRAM_NOT_EXECUTABLE ? RUN_EXIT_NOT_EXECUTABLE
                                                    : RUN_EXIT_FAILED;

@@ -49,7 +49,7 @@ int run_reader_open(const struct run_place *place, uint64_t first_seq, struct ru
   if (error == 0)
     error = store_end(reader->store, &end, &count, failure);
   if (error < 0) {
-    run_advise(failure, RUN_ADVICE_STORE);
+    run_advise_for(failure, error);
     run_reader_close(reader);
     return error;
   }

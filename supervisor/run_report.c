@@ -4,6 +4,7 @@
 
 #include "journal/call_table.h"
 #include "supervisor/format_entry.h"
+#include "supervisor/text.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -67,13 +68,28 @@ int run_report_entry(struct store *store, uint64_t position, uint64_t *ret_seq, 
   return error;
 }
 
-static void print_argument(FILE *stream, const struct call_row *row, unsigned arg, uint64_t value,
-                           const char *path)
+/* As log prints the bytes that an entry has. */
+static void print_bytes(FILE *stream, const struct tail_report *report, uint32_t length)
+{
+  char quoted[TAIL_REPORT_BYTES_MAX * 4 + 8];
+  struct text text;
+
+  text_begin(&text, quoted, sizeof quoted);
+  text_add_quoted(&text, report->bytes, length);
+  fputs(quoted, stream);
+}
+
+static void print_argument(FILE *stream, const struct tail_report *report, const struct call_row *row,
+                           unsigned arg, const char *path)
 {
   unsigned kind = row != NULL && arg < row->arg_count ? CALL_ARG_KIND(row->args[arg]) : ARG_VAL;
+  uint64_t value = report->args[arg];
+  uint32_t length = report->bytes_length;
 
   if (kind == ARG_PATH && path[0] != '\0')
     fprintf(stream, "\"%s\"", path);
+  else if (kind == ARG_IN_ARG && arg == report->bytes_arg && length > 0 && length <= sizeof report->bytes)
+    print_bytes(stream, report, length);
   else if (kind == ARG_DIRFD && (int)value == -100)
     fputs("AT_FDCWD", stream);
   else if (kind == ARG_FD || kind == ARG_PID || kind == ARG_DIRFD)
@@ -103,7 +119,7 @@ static void print_call(FILE *stream, const struct tail_report *report)
     fprintf(stream, "call %u(", report->call);
   for (unsigned i = 0; i < count; i++) {
     fputs(i > 0 ? ", " : "", stream);
-    print_argument(stream, row, i, report->args[i], path);
+    print_argument(stream, report, row, i, path);
   }
   fputc(')', stream);
 }
@@ -142,17 +158,32 @@ static void say_unknown(const struct run_attempt *attempt, const struct tail_rep
     run_say(attempt, SAY_ERROR, "run %s: nobody can tell whether a remote change happened; look at the "
             "other side, then `perdure log %s`", attempt->place.id, attempt->place.id);
   else
-    run_say(attempt, SAY_ERROR, "run %s: nobody can tell whether entry %" PRIu64 " happened: %s; look "
-            "at the other side, then `perdure show %s %" PRIu64 "`", attempt->place.id, seq, line,
+    run_say(attempt, SAY_ERROR, "run %s: nobody can tell what came of entry %" PRIu64 ", which had not been "
+            "answered when the connection broke: %s; look at the other side, then `perdure show %s %" PRIu64 "`", attempt->place.id, seq, line,
             attempt->place.id, seq);
 }
 
-int run_report_say(const struct run_attempt *attempt, const struct tail_report *report)
+/* What the shim could not do, why, and what helps. */
+static void say_failed(const struct run_attempt *attempt, const char *what, const struct tail_report *report)
 {
+  uint64_t number = report->args[0];
+  bool known = number > 0 && number < 4096;
+  struct failure failure;
   char text[sizeof report->text];
 
   memcpy(text, report->text, sizeof text);
   text[sizeof text - 1] = '\0';
+  failure_set(&failure, 0, "run %s cannot go on: %s%s%s%s", attempt->place.id, what, text, known ? ": " : "",
+              known ? strerror((int)number) : "");
+  if (atomic_load(&report->code) == TAIL_REPORT_INPUT)
+    run_advise(&failure, "put it back, and run the same command again");
+  else if (known)
+    run_advise_for(&failure, -(int)number);
+  run_say(attempt, SAY_ERROR, "%s", failure.text);
+}
+
+int run_report_say(const struct run_attempt *attempt, const struct tail_report *report)
+{
   switch ((enum tail_report_code)atomic_load(&report->code)) {
   case TAIL_REPORT_NONE:
     break;
@@ -163,11 +194,10 @@ int run_report_say(const struct run_attempt *attempt, const struct tail_report *
     say_unknown(attempt, report);
     return RUN_EXIT_UNKNOWN;
   case TAIL_REPORT_FAILED:
-    run_say(attempt, SAY_ERROR, "run %s cannot go on: %s", attempt->place.id, text);
+    say_failed(attempt, "", report);
     return RUN_EXIT_FAILED;
   case TAIL_REPORT_INPUT:
-    run_say(attempt, SAY_ERROR, "run %s cannot go on: its input is not what it was: %s; put it back and "
-            "run the same command again", attempt->place.id, text);
+    say_failed(attempt, "its input is not what it was: ", report);
     return RUN_EXIT_FAILED;
   }
   assert(!"a report");

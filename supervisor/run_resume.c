@@ -206,6 +206,7 @@ static int begin_again(struct run_attempt *attempt, struct analysis *analysis,
   beginning->mode = summary->pid_seen == 0 ? TAIL_MODE_LIVE : TAIL_MODE_REPLAY;
   attempt->number = summary->attempt_count + 1;
   attempt->first_seq = entry_count + 1;
+  attempt->exited_before = summary->exited;
   attempt->descriptors = attempt->open_before;
   if (beginning->mode == TAIL_MODE_REPLAY) {
     error = publish(attempt, analysis, beginning, failure);
@@ -255,6 +256,12 @@ static int recover(struct run_attempt *attempt, struct run_beginning *beginning,
   if (error < 0)
     return error;
   analysis_summary(analysis, &summary);
+  if (summary.beginning_lost) {
+    analysis_free(analysis);
+    return failure_set(failure, -EBADMSG, "the journal of run %s is damaged: the entry with which its program "
+                       "began is missing; restore it from a copy, or give the run up with `perdure rm`",
+                       attempt->place.id);
+  }
   if (summary.exited && !run_outer_output_missing(&attempt->open_before, attempt->output, &summary, before)) {
     *ret_over = true;
     *ret_status = summary.exit_status;

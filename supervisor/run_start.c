@@ -171,7 +171,7 @@ static int look_at_run(struct run_attempt *attempt, enum begin *ret_begin, int *
   if (error == 0)
     error = check_command(attempt, failure);
   if (error < 0) {
-    run_advise(failure, RUN_ADVICE_STORE);
+    run_advise_for(failure, error);
     return error;
   }
   *ret_begin = BEGIN_AGAIN;
@@ -259,6 +259,8 @@ int run_start(const struct run_options *options, int *ret_status, struct failure
   error = run_attempt_open(attempt, options, failure);
   if (error == 0)
     error = run_attempts(attempt, ret_status, failure);
+  if (error < 0)
+    run_advise_for(failure, error);
   if (attempt->lock.owner_fd >= 0)
     run_place_forget_empty(&attempt->place);
   run_attempt_release(attempt);

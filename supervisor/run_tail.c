@@ -51,6 +51,7 @@ static void fill_header(const struct run_attempt *attempt, const struct run_begi
   header->feed_size = beginning->feed_size;
   header->lock_fd = attempt->lock_number;
   header->keyless = attempt->keyless;
+  header->not_idempotent = !attempt->idempotent;
   header->pid_seen = beginning->pid_seen;
   strcpy(header->run_directory, attempt->place.directory);
   strcpy(header->cache_directory, attempt->place.cache);

@@ -85,6 +85,8 @@ static void test_half_written(void)
   entry->position = position;
   entry->result++;
   tap_ok(drain(&run, false) == 0, "an entry with a wrong checksum is not taken");
+  tap_ok(drain_once(&run.file, run.store, true, NULL, &failure) == -EBADMSG && strstr(failure.text, "damaged"),
+         "and when its writer is dead the tail is said to be damaged: it is no gap");
   entry->result--;
   tap_ok(drain(&run, false) == 2 && holds(&run, 2), "once it is whole it is taken, and what follows");
   run_close(&run);

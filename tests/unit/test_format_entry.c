@@ -6,6 +6,7 @@
 
 #include "tests/unit/tap.h"
 
+#include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -13,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 
 /* 2023-11-14 22:13:20 UTC and a bit. */
@@ -181,6 +184,39 @@ static void test_other_kinds(void)
   reads(unknown, "call_9999(1, 2) = 1  [unknown call]", "a call that is not in the table is shown anyway");
 }
 
+static void test_addresses(void)
+{
+  struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(8080), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(443), .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+  struct sockaddr_un un = {.sun_family = AF_UNIX, .sun_path = "/run/\nx"}, abstract = {.sun_family = AF_UNIX, .sun_path = "\0name"};
+  set_args(3, 0x1000, 16, 0, 0, 0);
+  parts[0] = part_of(SEGMENT_ADDRESS, 1, &in, sizeof in);
+  reads(draft_of("connect", JOURNAL_INTENT, 0, 1), "connect(3, 127.0.0.1:8080, 16)  [remote change: intent]",
+        "an address and its port");
+  parts[0] = part_of(SEGMENT_ADDRESS, 1, &in6, sizeof in6);
+  reads(draft_of("connect", JOURNAL_INTENT, 0, 1), "connect(3, [::1]:443, 16)  [remote change: intent]",
+        "an IPv6 address is in brackets");
+  parts[0] = part_of(SEGMENT_ADDRESS, 1, &un, sizeof un);
+  reads(draft_of("connect", JOURNAL_INTENT, 0, 1), "connect(3, \"/run/\\nx\", 16)  [remote change: intent]",
+        "a path up to its NUL, without control characters");
+  parts[0] = part_of(SEGMENT_ADDRESS, 1, &abstract, offsetof(struct sockaddr_un, sun_path) + 5);
+  reads(draft_of("connect", JOURNAL_INTENT, 0, 1), "connect(3, @\"name\", 16)  [remote change: intent]",
+        "an abstract name");
+  parts[0] = part_of(SEGMENT_ADDRESS, 1, &in, 5);
+  reads(draft_of("connect", JOURNAL_INTENT, 0, 1), "connect(3, {5 bytes of family 2}, 16)  [remote change: intent]",
+        "an address that is too short is not read past its end");
+}
+
+static void test_messages(void)
+{
+  struct journal_written sent = {.offset = -1, .length = 40, .remote = 1};
+  set_args(3, 0x1000, 0, 0, 0, 0);
+  parts[0] = part_of(SEGMENT_INPUT, 1, "hello", 5);
+  parts[1] = part_of(SEGMENT_WRITTEN, 0, &sent, sizeof sent);
+  reads(draft_of("sendmsg", JOURNAL_INTENT, 0, 2), "sendmsg(3, \"hello\"..., 0)  [remote change: intent]",
+        "a message shows how it begins");
+}
+
 static void test_size(void)
 {
   parts[0] = path_of(1, "/some/where");
@@ -289,6 +325,8 @@ int main(void)
   test_buffers();
   test_numbers();
   test_other_kinds();
+  test_addresses();
+  test_messages();
   test_size();
   test_json();
   test_uses();

@@ -121,6 +121,37 @@ static void begin_append(const char *bytes)
   fake_add(&fake, "/log", a_file(1), bytes);
 }
 
+static void bind_intent(const struct journal_file *before)
+{
+  begin();
+  build(&journal, 0, SYS_bind, JOURNAL_INTENT, 0);
+  BUILD_ARGS(&journal, 3, 0, 110);
+  build_path(&journal, 1, "/x");
+  if (before)
+    build_file(&journal, 1, *before);
+  build_end(&journal);
+}
+
+static void test_bind(void)
+{
+  struct journal_file dead = born_at(1, TEST_TIME_NS + 5), old = born_at(2, TEST_TIME_NS - SLACK_NS - 1);
+  dead.mode = old.mode = S_IFSOCK | 0755;
+  bind_intent(NULL);
+  fake_add(&fake, "/x", dead, "");
+  tap_ok(repeat() && fake.removals == 1 && !fake_find(&fake, "/x"), "bind that made a socket: removed, and repeated");
+  bind_intent(NULL);
+  fake_add(&fake, "/x", old, "");
+  tap_ok(repeat() && fake.removals == 0, "a socket born before the intent stays");
+  bind_intent(&dead);
+  fake_add(&fake, "/x", dead, "");
+  tap_ok(repeat() && fake.removals == 0, "a socket whose name was not free stays");
+  bind_intent(NULL);
+  fake_add(&fake, "/x", born_at(1, TEST_TIME_NS + 5), "");
+  tap_ok(repeat() && fake.removals == 0, "what is no socket stays");
+  bind_intent(NULL);
+  tap_ok(repeat() && fake.removals == 0, "no socket there: repeated");
+}
+
 static void test_append(void)
 {
   begin_append("old\nline");
@@ -448,6 +479,7 @@ static void test_real_world(void)
 int main(void)
 {
   test_exclusive_open();
+  test_bind();
   test_append();
   test_names();
   test_made_and_removed();
