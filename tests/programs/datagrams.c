@@ -101,6 +101,8 @@ static void ask(int way)
   /* The port that others know stays. */
   must(getsockname(fd, (struct sockaddr *)&again, &length) == 0);
   must(!name.sin_port || again.sin_port == name.sin_port);
+  if (way >= 2) /* and so does the one that it talks to */
+    must(getpeername(fd, (struct sockaddr *)&again, &length) == 0 && again.sin_port == server.sin_port);
   must(close(fd) == 0);
   fputs(expected, stdout);
   fflush(stdout);
