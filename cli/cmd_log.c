@@ -9,6 +9,7 @@ struct log_filter {
   bool json;
   bool one_stream;
   uint32_t stream;
+  struct run_rewound rewound;
 };
 
 static int print_all(struct run_reader *reader, const struct log_filter *filter, struct failure *failure)
@@ -25,7 +26,8 @@ static int print_all(struct run_reader *reader, const struct log_filter *filter,
       format_entry_json(entry, seq, line, sizeof line);
     else
       format_entry(entry, seq, line, sizeof line);
-    if (puts(line) < 0)
+    bool taken_back = !filter->json && run_rewound_has(&filter->rewound, entry->position);
+    if (fputs(line, stdout) < 0 || puts(taken_back ? "  [taken back]" : "") < 0)
       return 0; /* command_finish_output() says it */
   }
   return error;
@@ -78,8 +80,13 @@ int cmd_log(const struct command_line *line)
   if (command_place(line, line->operands[0], &place, &failure) < 0 ||
       run_reader_open(&place, 1, &reader, &failure) < 0)
     return command_fail("%s", failure.text);
+  if (run_rewound_load(run_reader_store(reader), &filter.rewound, &failure) < 0) {
+    run_reader_close(reader);
+    return command_fail("%s", failure.text);
+  }
   error = line->given[OPTION_FOLLOW] ? follow(reader, &place, &filter, &failure)
                                      : print_all(reader, &filter, &failure);
+  run_rewound_release(&filter.rewound);
   run_reader_close(reader);
   fflush(stdout);
   return error < 0 ? command_fail("%s", failure.text) : command_finish_output(0);

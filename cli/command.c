@@ -2,6 +2,8 @@
 /* What the subcommands share: saying, finding the run, finding the shim. */
 #include "cli/command.h"
 
+#include "supervisor/retry.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -114,8 +116,11 @@ bool command_run_options(const struct command_line *line, const char *shim,
     .output = output != NULL ? run_output_named(output) : -1,
     .not_idempotent = line->given[OPTION_NOT_IDEMPOTENT],
     .keyless = line->given[OPTION_NO_IDEMPOTENCY_KEY],
+    .retry = line->given[OPTION_NO_RETRY] ? "none" : line->value[OPTION_RETRY],
     .say = say, .context = &voice,
   };
+  struct retry_policy policy;
+  struct failure failure;
 
   voice = (struct voice){.quiet = line->given[OPTION_QUIET], .verbose = line->given[OPTION_VERBOSE]};
   if (sync != NULL && options.sync < 0)
@@ -123,6 +128,8 @@ bool command_run_options(const struct command_line *line, const char *shim,
   else if (output != NULL && options.output < 0)
     command_fail("--output %.60s: there is no such policy; give %s", output,
                  option_rows[OPTION_OUTPUT].argument);
+  else if (options.retry != NULL && retry_policy_parse(options.retry, &policy, &failure) < 0)
+    command_fail("%s", failure.text);
   else if (parse_crash_at(&options.crash_at)) {
     *ret_options = options;
     return true;

@@ -66,7 +66,6 @@ enum call_arg_kind {
 #define CALL_ID_PAUSE 1103    /* curl_easy_pause has returned */
 #define CALL_ID_CLEANUP 1104  /* curl_easy_cleanup, which writes a cookie jar */
 #define CALL_ID_NAMED_FIRST CALL_ID_EXCHANGE
-#define CALL_ID_NAMED_LAST 1117
 /* curl_multi_* */
 #define CALL_ID_MULTI_INIT 1105
 #define CALL_ID_MULTI_ADD 1106
@@ -81,6 +80,15 @@ enum call_arg_kind {
 #define CALL_ID_MULTI_ASSIGN 1115
 #define CALL_ID_MULTI_WAKEUP 1116
 #define CALL_ID_MULTI_CLEANUP 1117
+/* What a program says by perdure.h. */
+#define CALL_ID_KEY 1200
+#define CALL_ID_INDEX 1201
+#define CALL_ID_TOLD 1202 /* perdure_note */
+#define CALL_ID_COMMIT 1203
+#define CALL_ID_SCOPE_BEGIN 1204 /* args: enum journal_scope, what holds in it (5 numbers); its token is its position */
+#define CALL_ID_SCOPE_END 1205   /* args: enum journal_scope, token */
+#define CALL_ID_SCOPE_SET 1206   /* args: as SCOPE_BEGIN; the first alone: nothing is set any more */
+#define CALL_ID_NAMED_LAST CALL_ID_SCOPE_SET
 
 struct call_row {
   uint16_t id;

@@ -187,6 +187,35 @@ enum journal_callback {
 
 /* Where an entry does not say which exchange it is of. */
 #define JOURNAL_EXCHANGE_LATEST UINT64_MAX
+/* What a scope of the control API is about, and the numbers that say what holds in it. */
+enum journal_scope {
+  JOURNAL_SCOPE_IDEMPOTENCE = 1, /* 1: a remote change of unknown outcome is made again; 0: it is not */
+  JOURNAL_SCOPE_REGION = 3, /* atomic: unfinished, its files go back and it runs again */
+  JOURNAL_SCOPE_RETRY = 2, /* attempts; shortest and longest delay in ns; multiplier, jitter in millionths */
+};
+#define JOURNAL_SCOPE_VALUES 5
+
+/* SEGMENT_UNDO, in KEEP: how a change inside an atomic region is taken back. Its paths are FULL_PATH segments of
+ * arguments 0 and 1; a name in kept/ may follow the struct. Each is conditional: what has not happened, or is
+ * taken back already, stays as it is. */
+enum journal_undo_kind {
+  JOURNAL_UNDO_CONTENT = 1,   /* the file gets the bytes of its copy in kept/ */
+  JOURNAL_UNDO_SIZE = 2,      /* the file is cut back to `size` */
+  JOURNAL_UNDO_MADE = 3,      /* the name was free: it is removed */
+  JOURNAL_UNDO_TAKEN = 4,     /* the name was this file's: its link or copy in kept/ gets it again */
+  JOURNAL_UNDO_RENAMED = 5,   /* path 0 is path 1 now: back */
+  JOURNAL_UNDO_EXCHANGED = 6, /* the two have changed places: back */
+  JOURNAL_UNDO_DIRECTORY = 7, /* the empty directory was removed: it is made */
+  JOURNAL_UNDO_STATE = 8,     /* mode, owner and times */
+  JOURNAL_UNDO_ATTRIBUTE = 9, /* the extended attribute that PATH(1) names gets the bytes of ATTRIBUTE(0), or goes
+                                 where there is none */
+};
+struct journal_undo {
+  uint32_t kind;
+  uint32_t mode, uid, gid;
+  uint64_t device, inode, size;
+  uint64_t atime_ns, mtime_ns;
+};
 
 /* SEGMENT_INFO: one value; the next follows at the next multiple of 8. */
 struct journal_info {

@@ -8,6 +8,7 @@
 #include "shim/keep.h"
 #include "shim/mappings.h"
 #include "shim/paths.h"
+#include "shim/region.h"
 #include "shim/stores.h"
 
 #include <errno.h>
@@ -99,6 +100,38 @@ static void keep_victim(const struct call *call, const struct names *names)
               (const char *)call->args[names->arg[victim]], file);
 }
 
+/* What of the names changes when the call succeeds: how an atomic region takes it back. */
+static void keep_for_region(const struct call *call, const struct names *names)
+{
+  unsigned last = names->count - 1;
+  if (!names->count)
+    return;
+  switch (call->id) {
+  case SYS_unlink:
+  case SYS_unlinkat:
+  case SYS_rmdir:
+    if (names->found[0] == 0)
+      region_taken(directory_of(call, names->arg[0]), (const char *)call->args[names->arg[0]], names->full[0]);
+    return;
+  case SYS_rename:
+  case SYS_renameat:
+  case SYS_renameat2: {
+    bool exchanged = call->id == SYS_renameat2 && call->args[4] & RENAME_EXCHANGE;
+    bool same = names->found[last] == 0 && names->file[0].inode == names->file[last].inode;
+    if (names->found[0] != 0 || same)
+      return;
+    if (!exchanged && names->found[last] == 0)
+      region_taken(directory_of(call, names->arg[last]), (const char *)call->args[names->arg[last]],
+                   names->full[last]);
+    region_renamed(names->full[0], names->full[last], &names->file[0], exchanged);
+    return;
+  }
+  }
+  /* mkdir, mknod, link, symlink */
+  if (names->found[last] == -ENOENT)
+    region_made(names->full[last]);
+}
+
 static bool renames(const struct call *call)
 {
   return call->id == SYS_rename || call->id == SYS_renameat || call->id == SYS_renameat2;
@@ -159,6 +192,8 @@ int64_t handle_name(struct call *call)
   draft_begin(&draft, call, JOURNAL_INTENT, 0);
   look_at_names(call, &draft, &names);
   keep_victim(call, &names);
+  if (region_open())
+    keep_for_region(call, &names);
   result = change(call, &draft);
   if (result == 0 && renames(call) && names.count == 2)
     follow_rename(call, names.full[0], raw_length(names.full[0]), names.full[1],
@@ -218,6 +253,38 @@ static void add_old_attribute(struct draft *draft, const struct call *call, void
     draft_add(draft, SEGMENT_ATTRIBUTE, 1, room, size > 0 ? (size_t)size : 0);
 }
 
+static bool changes_attribute(const struct call *call)
+{
+  return call->id == SYS_setxattr || call->id == SYS_lsetxattr || call->id == SYS_fsetxattr ||
+         call->id == SYS_removexattr || call->id == SYS_lremovexattr || call->id == SYS_fremovexattr;
+}
+
+static void keep_one_state(const struct call *call, int dirfd, const char *path, const char *full, unsigned flags)
+{
+  if (changes_attribute(call))
+    region_attribute(dirfd, path, full, flags, (const char *)call->args[1]);
+  else
+    region_state(dirfd, path, full, flags);
+}
+
+/* Of the first path or descriptor, as look_at_subject() took it. */
+static void keep_state(const struct call *call, char *full)
+{
+  bool itself = call->id == SYS_lsetxattr || call->id == SYS_lremovexattr;
+  for (unsigned arg = 0; arg < 6; arg++) {
+    if (kind_of(call, arg) == ARG_PATH && call->args[arg]) {
+      keep_one_state(call, directory_of(call, arg), (const char *)call->args[arg], full,
+                     itself ? AT_SYMLINK_NOFOLLOW : 0);
+      return;
+    }
+    if (kind_of(call, arg) == ARG_FD) {
+      if (path_of_descriptor((int)call->args[arg], full))
+        keep_one_state(call, (int)call->args[arg], "", full, AT_EMPTY_PATH);
+      return;
+    }
+  }
+}
+
 int64_t handle_attribute(struct call *call)
 {
   call_sign(call);
@@ -228,7 +295,9 @@ int64_t handle_attribute(struct call *call)
   struct journal_file file;
   struct draft draft;
   draft_begin(&draft, call, JOURNAL_INTENT, 0);
-  look_at_subject(call, &draft, full, &file);
+  bool found = look_at_subject(call, &draft, full, &file);
+  if (region_open() && found)
+    keep_state(call, full);
   char attribute[ATTRIBUTE_SHOWN];
   add_old_attribute(&draft, call, attribute);
   return change(call, &draft);
@@ -288,6 +357,10 @@ int64_t handle_size(struct call *call)
     path_proc_fd((int)call->args[0], link);
     keep_copy(AT_FDCWD, by_path ? (const char *)call->args[0] : link, &file);
   }
+  if (region_open() && found && by_path)
+    region_content(AT_FDCWD, (const char *)call->args[0], full, takes_bytes(call, &file) ? 0 : file.size, 1);
+  else if (region_open() && found)
+    region_content_of((int)call->args[0], takes_bytes(call, &file) ? 0 : file.size, 1);
   return change(call, &draft);
 }
 

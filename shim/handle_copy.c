@@ -6,6 +6,7 @@
  * of the run from a file), the answer is EINVAL, on which programs read and write instead. */
 #include "shim/descriptors.h"
 #include "shim/keep.h"
+#include "shim/region.h"
 #include "shim/sockets.h"
 
 #include <errno.h>
@@ -116,6 +117,10 @@ static int64_t copy_into_file(struct call *call)
                                         : (uint64_t)raw_syscall3(SYS_lseek, (uint64_t)copying.to, 0, SEEK_CUR);
     keep_range(copying.to, target, offset, copying.length);
   }
+  if (region_open() && target->kind == DESCRIPTOR_REGULAR)
+    region_content_of(copying.to, copying.to_offset ? (uint64_t)*copying.to_offset
+                                                    : (uint64_t)raw_syscall3(SYS_lseek, (uint64_t)copying.to, 0, SEEK_CUR),
+                      copying.length);
   descriptor_not_fresh(copying.to);
   struct draft draft;
   draft_begin(&draft, call, JOURNAL_INTENT, 0);

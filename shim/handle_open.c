@@ -8,6 +8,7 @@
 #include "shim/keep.h"
 #include "shim/number_lock.h"
 #include "shim/paths.h"
+#include "shim/region.h"
 #include "shim/stores.h"
 #include "shim/terminals.h"
 
@@ -135,6 +136,10 @@ static int64_t open_change(struct call *call, const struct opening *opening)
   struct journal_file file;
   struct draft draft;
   bool existed = look_before(&draft, call, opening, full, &file);
+  if (region_open() && !existed && opening->flags & O_CREAT)
+    region_created(full);
+  else if (region_open() && existed && opening->flags & O_TRUNC && file.size)
+    region_content(opening->dirfd, opening->path, full, 0, 1);
   record_intent(&draft, call);
   struct number_lock lock;
   number_lock_take(&lock);

@@ -6,6 +6,7 @@
 #include "shim/channels.h"
 #include "shim/descriptors.h"
 #include "shim/keep.h"
+#include "shim/region.h"
 #include "shim/sockets.h"
 #include "shim/stores.h"
 
@@ -91,6 +92,17 @@ static void keep_before(const struct writing *writing, const struct descriptor *
   keep_range(writing->fd, descriptor, offset, writing->length);
 }
 
+static void keep_for_region(const struct writing *writing, const struct descriptor *descriptor,
+                            const struct journal_written *written)
+{
+  if (descriptor->kind != DESCRIPTOR_REGULAR || descriptor->flags & DESCRIPTOR_OUTER_FILE)
+    return;
+  uint64_t offset = written->append       ? (uint64_t)written->offset
+                    : writing->positioned ? writing->offset
+                                          : (uint64_t)raw_syscall3(SYS_lseek, (uint64_t)writing->fd, 0, SEEK_CUR);
+  region_content_of(writing->fd, offset, writing->length);
+}
+
 static void add_shown(struct draft *draft, const struct call *call, const struct writing *writing)
 {
   const void *bytes = (const void *)call->args[1];
@@ -112,6 +124,8 @@ static int64_t write_change(struct call *call, const struct writing *writing,
   struct draft draft;
   describe(call, writing, descriptor, &written);
   keep_before(writing, descriptor, &written);
+  if (region_open())
+    keep_for_region(writing, descriptor, &written);
   draft_begin(&draft, call, JOURNAL_INTENT, 0);
   draft_add(&draft, SEGMENT_WRITTEN, 0, &written, sizeof written);
   add_shown(&draft, call, writing);

@@ -108,13 +108,12 @@ void keep_range(int fd, const struct descriptor *descriptor, uint64_t offset, ui
   raw_syscall1(SYS_close, (uint64_t)reader);
 }
 
-/* A name in kept/ that no other thread has: where the journal stands, and the inode. */
-static void kept_name(char *ret_name, char *ret_path, const struct journal_file *file)
+void keep_new_name(char *ret_name, char *ret_path, uint64_t inode)
 {
   static _Atomic uint32_t serial;
   size_t used = path_put_number(ret_name, 0, atomic_load(&engine.tail.header->head), 16);
   used = path_put_text(ret_name, used, "-");
-  used = path_put_number(ret_name, used, file->inode, 16);
+  used = path_put_number(ret_name, used, inode, 16);
   used = path_put_text(ret_name, used, "-");
   used = path_put_number(ret_name, used, (uint32_t)engine.pid_real, 16);
   used = path_put_text(ret_name, used, "-");
@@ -147,10 +146,10 @@ int64_t keep_copy_bytes(int64_t from, int64_t to)
   }
 }
 
-static void copy_file(int dirfd, const char *path, const struct journal_file *file, bool certain)
+int64_t keep_copy_as_new(int dirfd, const char *path, uint64_t inode, char *ret_name)
 {
-  char name[96], target[PATH_ROOM + 128];
-  kept_name(name, target, file);
+  char target[PATH_ROOM + 128];
+  keep_new_name(ret_name, target, inode);
   int64_t from = open_aside(dirfd, path, O_RDONLY, 0);
   int64_t to = open_aside(AT_FDCWD, target, O_WRONLY | O_CREAT | O_EXCL, 0600);
   int64_t result = from < 0 ? from : to < 0 ? to : keep_copy_bytes(from, to);
@@ -158,12 +157,18 @@ static void copy_file(int dirfd, const char *path, const struct journal_file *fi
     raw_syscall1(SYS_close, (uint64_t)from);
   if (to >= 0)
     raw_syscall1(SYS_close, (uint64_t)to);
-  if (result < 0) {
-    if (to >= 0) /* half a copy is of no use, and may have filled the disk that the journal needs */
-      raw_syscall1(SYS_unlink, (uint64_t)target);
+  if (result < 0 && to >= 0) /* half a copy is of no use, and may have filled the disk that the journal needs */
+    raw_syscall1(SYS_unlink, (uint64_t)target);
+  return result;
+}
+
+static void copy_file(int dirfd, const char *path, const struct journal_file *file, bool certain)
+{
+  char name[96];
+  int64_t result = keep_copy_as_new(dirfd, path, file->inode, name);
+  if (result < 0)
     engine_failed(TAIL_REPORT_FAILED, "a file that was read cannot be kept before it is changed: ", path,
                   result);
-  }
   record_kept(file, name, certain);
 }
 
@@ -175,7 +180,7 @@ void keep_copy(int dirfd, const char *path, const struct journal_file *file)
 void keep_link(int dirfd, const char *path, const struct journal_file *file)
 {
   char name[96], target[PATH_ROOM + 128];
-  kept_name(name, target, file);
+  keep_new_name(name, target, file->inode);
   int64_t result = raw_syscall5(SYS_linkat, (uint64_t)(int64_t)dirfd, (uint64_t)path,
                                 (uint64_t)(int64_t)AT_FDCWD, (uint64_t)target, 0);
   if (result < 0) {

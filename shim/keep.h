@@ -20,6 +20,10 @@ void keep_copy(int dirfd, const char *path, const struct journal_file *file);
 /* Before a name is taken from a file that is needed further (referenced, or open): keeps it under
  * another name, or a copy where no link can be made. */
 void keep_link(int dirfd, const char *path, const struct journal_file *file);
+/* A name in kept/ that no other thread has (96 bytes), and its path (PATH_ROOM + 128). */
+void keep_new_name(char *ret_name, char *ret_path, uint64_t inode);
+/* A whole copy of a file under such a name; 0 or -errno. */
+int64_t keep_copy_as_new(int dirfd, const char *path, uint64_t inode, char *ret_name);
 /* All bytes of one descriptor's file to another's; 0 or -errno. */
 int64_t keep_copy_bytes(int64_t from, int64_t to);
 

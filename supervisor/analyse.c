@@ -61,6 +61,8 @@ void analysis_free(struct analysis *analysis)
   free(analysis->stream_buckets);
   free(analysis->omitted);
   free(analysis->open);
+  free(analysis->scopes);
+  free(analysis->skipped);
   free(analysis);
 }
 
@@ -254,6 +256,7 @@ static int add_intent(struct analysis *analysis, struct stream *stream,
       .below = stream->open,
       .data_first = stream->data_pending ? stream->data_first : entry->position,
       .seq = seq,
+      .idempotence = analysis_idempotence(analysis, stream->number),
   };
   stream->open = intent;
   stream->open_count++;
@@ -312,6 +315,7 @@ static int add_start(struct analysis *analysis, struct stream *stream,
                      const struct journal_entry *entry)
 {
   struct open_intent *top = stream->open;
+  analysis_scopes_start(analysis, stream->number);
   if (top && change_of(top->entry->call)->kind == CHANGE_EXEC) {
     intent_unlink(analysis, stream, top);
     intent_free(top);
@@ -380,6 +384,8 @@ static int add_of_program(struct analysis *analysis, struct stream *stream,
     error = analysis_count_complete(analysis, stream, entry);
     if (!error)
       error = analysis_files_observed(analysis, entry);
+    if (!error)
+      error = analysis_scopes_complete(analysis, entry);
     break;
   case JOURNAL_START:
     error = add_start(analysis, stream, entry);
@@ -408,11 +414,16 @@ static int add_entry(struct analysis *analysis, const struct journal_entry *entr
     return 0;
   if (entry->kind == JOURNAL_ATTEMPT)
     return add_attempt(analysis, entry);
+  if (analysis_skips(analysis, entry->position))
+    return analysis_add_skipped(analysis, entry);
   int error = stream_get(analysis, entry->stream, &stream);
   if (error)
     return error;
+  analysis->summary.ended_count += entry->kind == JOURNAL_COMPLETE || entry->kind == JOURNAL_RESULT ||
+                                   entry->kind == JOURNAL_START || entry->kind == JOURNAL_EXIT;
   if (entry->kind == JOURNAL_RESULT && entry->arg_count & JOURNAL_FLAG_RESOLVED)
     return add_result(analysis, stream, entry);
+  analysis->last_stream = entry->stream;
   return add_of_program(analysis, stream, entry, seq);
 }
 
@@ -457,6 +468,10 @@ static int end(struct analysis *analysis)
   if (error)
     return error;
   old_bytes_index(&analysis->old);
+  const struct scope *retry = analysis_scope(analysis, analysis->last_stream, JOURNAL_SCOPE_RETRY);
+  analysis->summary.retry_said = retry != NULL;
+  if (retry)
+    memcpy(analysis->summary.retry_values, retry->values, sizeof retry->values);
   analysis->summary.unfinished_count = analysis->open_count;
   if (analysis->stdin_state)
     analysis->summary.stdin_hash = XXH3_64bits_digest(analysis->stdin_state);

@@ -21,6 +21,7 @@ struct open_intent {
   struct open_intent *below;   /* of the same stream, older */
   uint64_t data_first;         /* position of the first DATA that belongs to it, or of itself */
   uint64_t seq;
+  enum idempotence idempotence; /* what the program said when it began */
   bool carried; /* of an earlier attempt, and its stream has not gone on since */
   bool settled; /* recovery has found that it happened, and it has taken effect */
   int64_t result;
@@ -42,6 +43,13 @@ struct omitted {
   uint64_t first, last;
 };
 
+/* A scope of the control API that is open, or what a thread has set (token 0). */
+struct scope {
+  uint32_t stream, kind; /* enum journal_scope */
+  uint64_t token;        /* position of the entry that began it */
+  uint64_t values[JOURNAL_SCOPE_VALUES];
+};
+
 struct outer_identity {
   uint64_t device, inode;
   uint32_t outer; /* index in the summary's list */
@@ -52,6 +60,7 @@ struct analysis {
   struct known_files files;
   struct old_bytes old;
   uint64_t last_position;
+  uint32_t last_stream; /* of the last entry of the program's */
   uint64_t end_position; /* behind the last entry */
   bool ended, started;
   bool gone_on;           /* the program has, since the last attempt began */
@@ -64,6 +73,14 @@ struct analysis {
 
   struct omitted *omitted; /* after analysis_end: by stream, first */
   size_t omitted_count, omitted_room;
+
+  struct scope *scopes;
+  size_t scope_count, scope_room;
+
+  struct skipped {
+    uint64_t begin, end; /* entries between the two, without them */
+  } *skipped;
+  size_t skipped_count;
 
   struct open_intent **open; /* after analysis_end: by position */
   size_t open_count;
@@ -117,6 +134,21 @@ void analysis_count_exit(struct analysis *analysis, const struct journal_entry *
 /* Forgets bytes of pending DATA. */
 void analysis_count_drop(struct stream *stream);
 void analysis_count_release(struct analysis *analysis);
+
+/* ---- analyse_scopes.c ---- */
+
+/* A call of the control API has run; others are none of its business. */
+int analysis_scopes_complete(struct analysis *analysis, const struct journal_entry *entry);
+/* An image has begun in the stream: its scopes are gone. */
+void analysis_scopes_start(struct analysis *analysis, uint32_t stream);
+/* What holds now for the stream's calls, or NULL: nothing was said. */
+const struct scope *analysis_scope(const struct analysis *analysis, uint32_t stream, unsigned kind);
+enum idempotence analysis_idempotence(const struct analysis *analysis, uint32_t stream);
+
+/* ---- analyse_regions.c ---- */
+
+/* An entry of such a region. */
+int analysis_add_skipped(struct analysis *analysis, const struct journal_entry *entry);
 
 /* ---- analyse_end.c ---- */
 

@@ -106,7 +106,7 @@ static int run_in_work(struct check_lane *lane, struct check_attempt *attempt, b
 static int run_under_perdure(struct check_lane *lane, bool to_file, uint64_t crash_at,
                              struct check_end *ret_end, struct failure *failure)
 {
-  const char *before[] = {"perdure", "run", "--quiet", "--dir", lane->perdure, "--id", RUN_NAME};
+  const char *before[] = {"perdure", "run", "--quiet", "--no-retry", "--dir", lane->perdure, "--id", RUN_NAME};
   size_t fixed = sizeof before / sizeof *before, count = 0, at = 0;
   struct check_attempt attempt = {
     .program = "/proc/self/exe", .stdin_path = lane->stdin_path, .stdin_offset = lane->stdin_offset,

@@ -376,7 +376,7 @@ static int look_attribute(const struct looking *looking, int64_t *ret_result)
   return is < 0 ? is : (is != 0) == made;
 }
 
-static int look_one(const struct looking *looking, struct verdict *ret_verdict)
+static int look_one(const struct looking *looking, enum idempotence idempotence, struct verdict *ret_verdict)
 {
   int64_t result = 0;
   int happened = 0;
@@ -421,6 +421,7 @@ static int look_one(const struct looking *looking, struct verdict *ret_verdict)
       .kind = happened                        ? VERDICT_HAPPENED
               : change_remote(looking->intent) ? VERDICT_UNKNOWN
                                                : VERDICT_REPEAT,
+      .idempotence = idempotence,
       .result = happened ? result : 0,
   };
   return 0;
@@ -436,7 +437,7 @@ int recover_look(const struct analysis *analysis, const struct world *world,
   for (size_t i = 0; i < analysis->open_count; i++) {
     const struct journal_entry *intent = analysis->open[i]->entry;
     struct looking looking = {analysis, world, intent, change_of(intent->call)};
-    int error = look_one(&looking, &verdicts[i]);
+    int error = look_one(&looking, analysis->open[i]->idempotence, &verdicts[i]);
     if (error) {
       free(verdicts);
       return failure_set(failure, error, "cannot tell whether entry %llu of the journal happened: %s",

@@ -70,7 +70,8 @@ static enum choice choose_data(const struct publishing *publishing,
 
 static enum choice choose(const struct publishing *publishing, const struct journal_entry *entry)
 {
-  if (entry->kind == JOURNAL_ATTEMPT || entry->kind == JOURNAL_NOTE || entry->kind == JOURNAL_KEEP)
+  if (entry->kind == JOURNAL_ATTEMPT || entry->kind == JOURNAL_NOTE || entry->kind == JOURNAL_KEEP ||
+      analysis_skips(publishing->analysis, entry->position))
     return CHOICE_OMIT;
   if (analysis_omits(publishing->analysis, entry->stream, entry->position))
     return CHOICE_OMIT;

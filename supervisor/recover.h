@@ -33,6 +33,12 @@ struct analysis;
 int analysis_create(struct analysis **ret_analysis);
 int analysis_add(struct analysis *analysis, const struct journal_entry *entry, uint64_t seq,
                  struct failure *failure);
+/* Before the first entry: what lies between the entry at `begin` and the position `end` is left out, because it
+ * was taken back. */
+int analysis_skip(struct analysis *analysis, uint64_t begin, uint64_t end);
+bool analysis_skips(const struct analysis *analysis, uint64_t position);
+/* After the last: is an atomic region open? The outermost one's beginning. */
+bool analysis_open_region(const struct analysis *analysis, uint64_t *ret_begin);
 int analysis_end(struct analysis *analysis, struct failure *failure);
 void analysis_free(struct analysis *analysis);
 
@@ -49,6 +55,9 @@ struct analysis_summary {
   uint32_t outer_count;
   struct journal_descriptor outer[TAIL_OUTER_MAX]; /* the first START's descriptors */
   uint64_t unfinished_count;
+  uint64_t ended_count;  /* of the program's calls, those that have their end in the journal */
+  bool retry_said;       /* by the program, and it holds for the thread whose entry is the last */
+  uint64_t retry_values[JOURNAL_SCOPE_VALUES];
   uint32_t stream_next;  /* one above the highest stream seen */
   int32_t pid_seen;      /* args[0] of the first START */
   bool beginning_lost;   /* the program has entries before its START: it must not be taken for one that never began */
@@ -78,11 +87,14 @@ enum verdict_kind {
   VERDICT_REPEAT,   /* it did not happen, or repeating it as it is gives the same */
   VERDICT_UNKNOWN,  /* a remote change: nobody can tell */
 };
+/* Whether the program said that the change may be made again, in a scope or by a set. */
+enum idempotence { IDEMPOTENCE_UNSAID, IDEMPOTENCE_ON, IDEMPOTENCE_OFF };
 struct verdict {
   uint64_t position; /* of the intent */
   uint32_t stream;
   uint16_t call;
   enum verdict_kind kind;
+  enum idempotence idempotence;
   int64_t result;
 };
 /* Verdicts for all open intents, malloc'ed for the caller, in the journal's order. */

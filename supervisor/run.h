@@ -10,6 +10,7 @@
  *   run_spawn     the program's process
  *   run_wait      signals and job control while it runs
  *   run_conclude  how it ended: the state, the line for a person, the exit status
+ *   run_retry     the program has died: is there to be another attempt, and when
  *
  * A crash at any line leaves a run that run_start() goes on with: the state in the store moves only
  * after the journal is whole there, and a new attempt's tail replaces the old one by rename, after
@@ -65,6 +66,7 @@ struct run_options {
   int output;            /* enum run_output; -1: as recorded, for a new run `auto` */
   bool not_idempotent;   /* a remote change of unknown outcome stops the run */
   bool keyless;          /* no Idempotency-Key is added; of a new run only */
+  const char *retry;     /* as retry_policy_parse() takes it; NULL: as recorded, else the default */
   uint64_t crash_at;     /* kill point that this attempt dies at, from 1; 0: none */
   /* One line for a person, without a newline; also called from the drain's thread. */
   void (*say)(enum run_loudness loudness, const char *line, void *context);

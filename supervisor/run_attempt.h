@@ -9,6 +9,7 @@
 #include "supervisor/run_lock.h"
 #include "supervisor/run_outer.h"
 #include "supervisor/run_recipe.h"
+#include "supervisor/run_retry.h"
 #include "supervisor/run_spawn.h"
 #include "supervisor/run_wait.h"
 
@@ -32,6 +33,9 @@ struct run_attempt {
   unsigned sync;
   enum run_output output;
   bool idempotent;    /* a remote change of unknown outcome is made again */
+  struct run_retry retry;
+  bool undone;        /* a region was taken back: entries between these two are left out */
+  uint64_t undone_begin, undone_end;
   bool keyless;       /* no Idempotency-Key is added to requests */
 };
 
@@ -49,8 +53,20 @@ int run_check_program(struct run_attempt *attempt, int *ret_status, struct failu
 int run_resume(struct run_attempt *attempt, bool *ret_over, int *ret_status, struct failure *failure);
 /* Analyses all of the store. */
 int run_analyse(struct store *store, struct analysis **ret_analysis, struct failure *failure);
+/* The same without what lies between the entry at `begin` and the position `end`; end 0: all of it. */
+int run_analyse_without(struct store *store, uint64_t begin, uint64_t end, struct analysis **ret_analysis,
+                        struct failure *failure);
 /* Where the entries begin in the feed at `path`. */
 int run_feed_cursor(const char *path, uint64_t *ret_cursor, struct failure *failure);
+
+/* run_regions.c: atomic regions that were taken back. */
+/* What the store says was taken back in earlier attempts is left out of the analysis. */
+int run_regions_skip(struct store *store, struct analysis *analysis, struct failure *failure);
+/* Takes back what is unfinished, and analyses again without it. On failure *analysis may be NULL: it is freed. */
+int run_regions_undo(struct run_attempt *attempt, struct analysis **analysis, struct failure *failure);
+/* In the transaction in which the attempt begins: a crash before it leaves the region unfinished, and taking it back
+ * again changes nothing. */
+int run_regions_remember(struct run_attempt *attempt, struct failure *failure);
 
 /* run_tail.c: what the new tail begins with. */
 struct run_beginning {

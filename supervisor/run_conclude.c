@@ -157,6 +157,24 @@ static int conclude_report(struct run_attempt *attempt, int *ret_status, struct 
   return write_end(attempt, state, run_state_name(state), status, failure);
 }
 
+static void say_killed(const struct run_attempt *attempt, int signal, uint64_t entry_count)
+{
+  const struct run_retry *retry = &attempt->retry;
+  char delay[RETRY_DURATION_SIZE], begin[256], place[64] = "";
+
+  snprintf(begin, sizeof begin, "run %s was killed by signal %d (%s) after %" PRIu64 " entries", attempt->place.id,
+           signal, strsignal(signal), entry_count);
+  retry_duration_text(retry->delay_ns, delay);
+  if (retry->again) {
+    run_say(attempt, SAY_NOTICE, "%s; attempt %u of %u at this place begins in %s", begin, retry->failures + 1,
+            retry->max_attempts, delay);
+    return;
+  }
+  if (retry->failures > 1)
+    snprintf(place, sizeof place, ", the %u. time at this place", retry->failures);
+  run_say(attempt, SAY_NOTICE, "%s%s; the same command goes on with it", begin, place);
+}
+
 static int conclude_killed(struct run_attempt *attempt, int signal, int *ret_status,
                            struct failure *failure)
 {
@@ -179,9 +197,10 @@ static int conclude_killed(struct run_attempt *attempt, int signal, int *ret_sta
   if (error < 0)
     return error;
   *ret_status = 128 + signal;
-  run_say(attempt, SAY_NOTICE, "run %s was killed by signal %d (%s) after %" PRIu64 " entries; the same "
-          "command goes on with it", attempt->place.id, signal, strsignal(signal), count);
-  return 0;
+  error = run_retry_decide(attempt, signal, failure);
+  if (error == 0)
+    say_killed(attempt, signal, count);
+  return error;
 }
 
 /* The loader did not get as far as the program: a library is missing, or cannot be used. Nothing has been done,

@@ -33,6 +33,7 @@ static int describe(int fd, int source_fd, struct run_descriptor *ret_descriptor
   *ret_descriptor = (struct run_descriptor){
     .fd = fd, .source_fd = source_fd, .device = device_number(status.st_dev), .inode = status.st_ino,
     .size = (uint64_t)status.st_size, .mode = status.st_mode, .access = flags & O_ACCMODE,
+    .offset = S_ISREG(status.st_mode) ? lseek(source_fd, 0, SEEK_CUR) : 0,
   };
   return 0;
 }

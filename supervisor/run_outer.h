@@ -16,6 +16,7 @@ struct run_descriptor {
   uint64_t device, inode, size;
   uint32_t mode; /* st_mode */
   int access;    /* O_RDONLY, O_WRONLY, O_RDWR */
+  int64_t offset; /* of a regular file, bytes */
 };
 
 /* The program's descriptors at its start; all others are closed there. */

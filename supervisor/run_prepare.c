@@ -49,6 +49,8 @@ static int write_store(struct run_attempt *attempt, struct failure *failure)
     error = store_meta_set_number(store, "idempotent", attempt->idempotent, failure);
   if (error == 0)
     error = store_meta_set_number(store, "keyless", attempt->keyless, failure);
+  if (error == 0 && attempt->options->retry != NULL)
+    error = store_meta_set_text(store, "retry", attempt->options->retry, failure);
   if (error == 0)
     error = run_outer_remember(store, &attempt->descriptors, attempt->tail.header, failure);
   if (error == 0)
@@ -101,6 +103,12 @@ int run_prepare(struct run_attempt *attempt, int *ret_status, struct failure *fa
   attempt->output = options->output >= 0 ? (enum run_output)options->output : RUN_OUTPUT_AUTO;
   attempt->idempotent = !options->not_idempotent;
   attempt->keyless = options->keyless;
+  attempt->retry.policy = retry_default;
+  if (options->retry != NULL) {
+    error = retry_policy_parse(options->retry, &attempt->retry.policy, failure);
+    if (error < 0)
+      return error;
+  }
   attempt->descriptors = attempt->open_before;
   error = run_check_program(attempt, ret_status, failure);
   if (error < 0)

@@ -19,6 +19,12 @@
 
 int run_analyse(struct store *store, struct analysis **ret_analysis, struct failure *failure)
 {
+  return run_analyse_without(store, 0, 0, ret_analysis, failure);
+}
+
+int run_analyse_without(struct store *store, uint64_t begin, uint64_t end, struct analysis **ret_analysis,
+                        struct failure *failure)
+{
   const struct journal_entry *entry;
   struct store_cursor *cursor;
   struct analysis *analysis;
@@ -28,6 +34,13 @@ int run_analyse(struct store *store, struct analysis **ret_analysis, struct fail
   if (error < 0)
     return failure_set(failure, error, "cannot read the journal: %s; free some memory",
                        strerror(-error));
+  error = run_regions_skip(store, analysis, failure);
+  if (error == 0 && end > 0 && analysis_skip(analysis, begin, end) < 0)
+    error = failure_set(failure, -ENOMEM, "cannot read the journal: out of memory; free some");
+  if (error < 0) {
+    analysis_free(analysis);
+    return error;
+  }
   error = store_cursor_open(store, 1, &cursor, failure);
   if (error < 0) {
     analysis_free(analysis);
@@ -90,6 +103,13 @@ static void say_resuming(const struct run_attempt *attempt, const struct analysi
   }
   run_say(attempt, SAY_NOTICE, "resuming %s: %" PRIu64 " entries are done (attempt %u%s)",
           attempt->place.id, summary->entry_count, attempt->number, when);
+}
+
+/* May a change of unknown outcome be made again? The program's word stands above the command line's. */
+static bool may_repeat(const struct run_attempt *attempt, const struct verdict *verdict)
+{
+  return verdict->idempotence == IDEMPOTENCE_UNSAID ? attempt->idempotent
+                                                    : verdict->idempotence == IDEMPOTENCE_ON;
 }
 
 /* A remote change that nobody can tell about: the run stays as it is. */
@@ -157,6 +177,8 @@ static int write_store(struct run_attempt *attempt, struct failure *failure)
     error = store_meta_set_text(attempt->store, "output", run_output_name(attempt->output), failure);
   if (error == 0)
     error = store_attempt_begin(attempt->store, attempt->number, attempt->first_seq, failure);
+  if (error == 0)
+    error = run_regions_remember(attempt, failure);
   if (error == 0)
     error = run_set_state(attempt->store, RUN_STATE_RUNNING, failure);
   if (error == 0)
@@ -252,9 +274,14 @@ static int recover(struct run_attempt *attempt, struct run_beginning *beginning,
   }
   error = go_back_to_program(attempt, ret_status, failure);
   if (error == 0)
+    error = run_regions_undo(attempt, &analysis, failure);
+  if (error < 0 && analysis == NULL)
+    return error;
+  analysis_summary(analysis, &summary);
+  if (error == 0)
     error = recover_look(analysis, &world_real, &verdicts, &count, failure);
   for (size_t i = 0; error == 0 && !*ret_over && i < count; i++)
-    if (verdicts[i].kind == VERDICT_UNKNOWN && attempt->idempotent) {
+    if (verdicts[i].kind == VERDICT_UNKNOWN && may_repeat(attempt, &verdicts[i])) {
       verdicts[i].kind = VERDICT_REPEAT;
     } else if (verdicts[i].kind == VERDICT_UNKNOWN) {
       *ret_over = true;
@@ -266,6 +293,25 @@ static int recover(struct run_attempt *attempt, struct run_beginning *beginning,
     error = begin_again(attempt, analysis, &summary, beginning, before, failure);
   free(verdicts);
   analysis_free(analysis);
+  return error;
+}
+
+/* Given with this command, or recorded when the run began. */
+static int load_retry(struct run_attempt *attempt, struct failure *failure)
+{
+  struct failure missing;
+  char *recorded = NULL;
+  int error = 0;
+
+  if (attempt->options->retry == NULL)
+    error = store_meta_text(attempt->store, "retry", &recorded, &missing);
+  const char *text = attempt->options->retry != NULL ? attempt->options->retry : recorded;
+  attempt->retry.policy = retry_default;
+  if (error == -ENOENT)
+    return 0;
+  error = error < 0 ? failure_set(failure, error, "%s", missing.text)
+                    : retry_policy_parse(text, &attempt->retry.policy, failure);
+  free(recorded);
   return error;
 }
 
@@ -297,7 +343,7 @@ static int load_settings(struct run_attempt *attempt, struct failure *failure)
   if (error == 0 || error == -ENOENT)
     error = store_meta_number(attempt->store, "keyless", &keyless, failure);
   attempt->keyless = keyless;
-  return error == -ENOENT ? 0 : error;
+  return error == 0 || error == -ENOENT ? load_retry(attempt, failure) : error;
 }
 
 static int load_recipe(struct run_attempt *attempt, struct failure *failure)

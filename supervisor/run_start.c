@@ -193,6 +193,7 @@ static int look_at_run(struct run_attempt *attempt, enum begin *ret_begin, int *
   return 0;
 }
 
+/* One attempt. */
 static int begin_and_run(struct run_attempt *attempt, int *ret_status, struct failure *failure)
 {
   struct run_end end;
@@ -200,6 +201,7 @@ static int begin_and_run(struct run_attempt *attempt, int *ret_status, struct fa
   bool over = false;
   int error = look_at_run(attempt, &begin, ret_status, failure);
 
+  attempt->retry.again = false;
   if (error < 0 || begin == BEGIN_NOTHING)
     return error;
   if (begin == BEGIN_NEW) {
@@ -226,6 +228,26 @@ static int begin_and_run(struct run_attempt *attempt, int *ret_status, struct fa
   return error;
 }
 
+/* Attempts, until one ends as it is to end, or the policy or a person ends the waiting. */
+static int run_attempts(struct run_attempt *attempt, int *ret_status, struct failure *failure)
+{
+  int signal, error = begin_and_run(attempt, ret_status, failure);
+
+  while (error == 0 && attempt->retry.again) {
+    if (!run_retry_wait(attempt, &signal)) {
+      *ret_status = 128 + signal;
+      run_say(attempt, SAY_NOTICE, "run %s: ended by signal %d (%s) while it waited; the same command goes on "
+              "with it", attempt->place.id, signal, strsignal(signal));
+      break;
+    }
+    *ret_status = RUN_EXIT_FAILED;
+    error = run_retry_prepare(attempt, failure);
+    if (error == 0)
+      error = begin_and_run(attempt, ret_status, failure);
+  }
+  return error;
+}
+
 int run_start(const struct run_options *options, int *ret_status, struct failure *failure)
 {
   struct run_attempt *attempt = malloc(sizeof *attempt);
@@ -236,7 +258,7 @@ int run_start(const struct run_options *options, int *ret_status, struct failure
     return failure_set(failure, -ENOMEM, "cannot start: out of memory; free some");
   error = run_attempt_open(attempt, options, failure);
   if (error == 0)
-    error = begin_and_run(attempt, ret_status, failure);
+    error = run_attempts(attempt, ret_status, failure);
   if (error < 0)
     run_advise_for(failure, error);
   if (attempt->lock.owner_fd >= 0)

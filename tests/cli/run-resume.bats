@@ -235,14 +235,14 @@ SCRIPT
 @test "the program alone killed: its tail is in the store already, and is not needed" {
   # shellcheck disable=SC2016  # the inner shell's
   echo 'echo one >> out; [ -e stop ] || { echo > stop; kill -9 $$; }; echo two >> out' > job.sh
-  run_durable --id job -- /bin/sh job.sh
+  run_durable --id job --no-retry -- /bin/sh job.sh
   assert_equal "$status" 137
   assert_regex "$stderr" 'killed by signal 9 .*the same command goes on with it$'
   run -0 perdure status job
   assert_line --regexp '^state: +unfinished$'
   rm "$PERDURE_DIR/runs/job/tail"
   # The kill was journaled as begun, so that it comes again: a run of its own making ends so each time.
-  run_durable --id job -- /bin/sh job.sh
+  run_durable --id job --no-retry -- /bin/sh job.sh
   assert [ "$(grep -c one out)" -eq 1 ]
 }
 

@@ -140,6 +140,38 @@ END
   assert_equal "$(wc -c < "$inputs/out")" 20000
 }
 
+@test "not idempotent in a scope alone: that request stops the run where nobody can tell, others are sent again" {
+  local stopped=0 again=0 kill_step=2
+  count_point() {
+    # The charge is sent once at most; the others arrive as often as they have to, and are executed once.
+    [ "$(grep -c charge "$requests")" -le 1 ]
+    if [ "$status" -eq 121 ]; then
+      stopped=$((stopped + 1))
+      assert_regex "$(cat "$BATS_TEST_TMPDIR/said")" 'nobody can tell whether entry ([0-9]+) happened'
+      "$PERDURE" show job "${BASH_REMATCH[1]}" | grep -q charge
+    else
+      assert_equal "$status" 0
+      assert_equal "$(grep -c executed "$requests")" 3
+      again=$((again + $(grep -c repeated "$requests" || true)))
+    fi
+  }
+  kill_everywhere "$@" -- "$(realpath "${PERDURE_BUILD:-$BATS_TEST_DIRNAME/../../build}")/tests/programs/paying" "$url"
+  [ "$stopped" -gt 0 ]
+  [ "$again" -gt 0 ]
+}
+
+@test "in an atomic region, an answered request is sent again when the region runs again, with the same key" {
+  local again=0 kill_step=2
+  count_point() {
+    assert_equal "$status" 0
+    assert_equal "$(grep -c executed "$requests")" 3
+    # An order whose charge had been sent too was sent before the crash and after it.
+    again=$((again + $(grep -c 'order.*repeated' "$requests" || true)))
+  }
+  kill_everywhere -- "$(realpath "${PERDURE_BUILD:-$BATS_TEST_DIRNAME/../../build}")/tests/programs/paying" "$url" region
+  [ "$again" -gt 2 ]
+}
+
 @test "a run that is begun anew has other keys" {
   export PERDURE_DIR="$BATS_TEST_TMPDIR/perdure"
   "$PERDURE" run -- curl -sS -d one=1 "$url/a"

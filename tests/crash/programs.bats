@@ -22,6 +22,12 @@ setup() {
   assert_survives "$programs/closing"
 }
 
+@test "keys, notes, commits and scopes of the control API, used and misused" {
+  # The keys are random without perdure; the program itself says whether they stay the same under it.
+  check_options=(--compare 'cat said; wc -l < keys')
+  assert_survives "$programs/control"
+}
+
 @test "copy_file_range, sendfile, splice into a file" {
   assert_survives "$programs/copying"
 }
@@ -36,6 +42,10 @@ setup() {
 
 @test "the process's numbers, signals to itself, abort with a handler" {
   assert_survives "$programs/identity"
+}
+
+@test "atomic regions: every change of files goes back, nested, left early, with files open before" {
+  assert_survives "$programs/regions"
 }
 
 @test "locks of all kinds are held again" {

@@ -130,7 +130,7 @@ kill_everywhere() {
   done
   shift
   export PERDURE_DIR="$BATS_TEST_TMPDIR/perdure"
-  [ -n "${PERDURE_TEST_LONG-}" ] || step=5
+  [ -n "${PERDURE_TEST_LONG-}" ] || step=${kill_step-5}
   killed=0
   while :; do
     point=$((point + step))

@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a program may say to perdure, and ask of it.
+ *
+ * There is no library to link: the functions behind these are perdure's shim's, found when the program
+ * runs under `perdure run`. Without perdure the same program runs unchanged: scopes say nothing, a commit
+ * succeeds locally, keys are random, perdure_fail() aborts. C11 and C++17, with gcc or clang.
+ *
+ * Scopes. Each has two forms:
+ *   PERDURE_WITH_…(…) { … }     a block; break and continue leave it, and return, goto and a C++
+ *                               exception out of it close it too. A block that cannot begin aborts
+ *                               the program: it cannot say so
+ *   perdure_…_begin/_end        with a token, for code that begins in one callback and ends in another
+ * A scope belongs to the thread that began it, and holds for what that thread calls while it is open,
+ * whoever ends it. Threads and children that are made meanwhile do not inherit it; an exec closes it.
+ * Scopes of one kind that overlap without nesting: what was begun last among those still open
+ * holds. Outside of all scopes, what the thread has set holds; else the command line's.
+ *
+ * Every function that can fail returns 0 or one of enum perdure_error, which are negative. Nothing else
+ * happened then.
+ */
+#ifndef PERDURE_H
+#define PERDURE_H
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum perdure_error {
+  PERDURE_ERROR_ARGUMENT = -EINVAL,    /* NULL, or a value that means nothing */
+  PERDURE_ERROR_TOKEN = -ENOENT,       /* no scope of that kind is open under this token: it was never begun here,
+                                          or has ended. Without perdure an ended token is not known */
+  PERDURE_ERROR_ORDER = -EBUSY,        /* a region that began later is open still: this one stays open too */
+  PERDURE_ERROR_ROOM = -ENOSPC,        /* PERDURE_SCOPES_MAX scopes are open in this process */
+  PERDURE_ERROR_REPLICAS = -ENOTCONN,  /* the run has fewer replicas than that */
+  PERDURE_ERROR_DISK = -EIO,           /* the journal cannot be written to disk */
+};
+
+#define PERDURE_SCOPES_MAX 256
+
+/* An open scope. {0} is none. */
+struct perdure_token {
+  uint64_t id;
+};
+
+/* How often and how late what has failed is tried again: before attempt n + 1,
+ * min(max_delay_ns, min_delay_ns * multiplier^(n-1)), and up to max_jitter_factor of that more, but never
+ * more than max_delay_ns. */
+struct perdure_retry_policy {
+  uint32_t max_attempts;    /* of one place, the first included; at least 1 */
+  uint64_t min_delay_ns;    /* at most max_delay_ns */
+  uint64_t max_delay_ns;
+  double multiplier;        /* 1 to 1000 */
+  double max_jitter_factor; /* 0 to 1 */
+};
+
+/* ---- what the shim provides; not for programs to call ---- */
+
+enum { PERDURE_SCOPE_IDEMPOTENCE_ = 1, PERDURE_SCOPE_RETRY_ = 2, PERDURE_SCOPE_REGION_ = 3 };
+#define PERDURE_SCOPE_VALUES_ 5
+
+#define PERDURE_WEAK_ __attribute__((weak))
+PERDURE_WEAK_ int perdure_shim_scope_begin(unsigned kind, const uint64_t *values, uint64_t *ret_token);
+PERDURE_WEAK_ int perdure_shim_scope_end(unsigned kind, uint64_t token);
+/* values NULL: the thread has set none any more. */
+PERDURE_WEAK_ int perdure_shim_scope_set(unsigned kind, const uint64_t *values);
+/* 1: *values hold; 0: there are none; -ENOSYS as all. */
+PERDURE_WEAK_ int perdure_shim_scope_get(unsigned kind, uint64_t *ret_values);
+/* 1: a scope of that kind is open in this process under that token; 0: none is. */
+PERDURE_WEAK_ int perdure_shim_scope_is_open(unsigned kind, uint64_t token);
+PERDURE_WEAK_ int perdure_shim_key(char *ret_key);
+PERDURE_WEAK_ int perdure_shim_index(uint64_t *ret_index);
+PERDURE_WEAK_ int perdure_shim_is_replaying(void);
+PERDURE_WEAK_ int perdure_shim_note(const char *text);
+PERDURE_WEAK_ int perdure_shim_fail(const char *why);
+PERDURE_WEAK_ int perdure_shim_commit(unsigned replicas, uint64_t timeout_ns);
+
+/* Position-dependent code has weak symbols that nothing defines fixed at 0 when it is linked. */
+#if defined(__PIC__) || defined(__PIE__)
+#define PERDURE_SHIM_(name) (name)
+#else
+#define PERDURE_SHIM_(name) ((__typeof__(&name))(uintptr_t)dlsym((void *)0, #name))
+#endif
+
+/* The shim's answer, or -ENOSYS where there is none: without perdure, or in a process that is not journaled. */
+#define PERDURE_ASK_(name, ...) (PERDURE_SHIM_(name) ? PERDURE_SHIM_(name)(__VA_ARGS__) : -ENOSYS)
+
+static inline int perdure_scope_begin_(unsigned kind, const uint64_t *values, struct perdure_token *ret_token)
+{
+  if (!ret_token)
+    return PERDURE_ERROR_ARGUMENT;
+  int result = PERDURE_ASK_(perdure_shim_scope_begin, kind, values, &ret_token->id);
+  if (result != -ENOSYS)
+    return result;
+  ret_token->id = ~UINT64_C(0);
+  return 0;
+}
+
+static inline int perdure_scope_end_(unsigned kind, struct perdure_token token)
+{
+  int result = PERDURE_ASK_(perdure_shim_scope_end, kind, token.id);
+  return result != -ENOSYS ? result : token.id ? 0 : PERDURE_ERROR_TOKEN;
+}
+
+static inline int perdure_scope_set_(unsigned kind, const uint64_t *values)
+{
+  int result = PERDURE_ASK_(perdure_shim_scope_set, kind, values);
+  return result != -ENOSYS ? result : 0;
+}
+
+/* ---- blocks ---- */
+
+struct perdure_block_ {
+  struct perdure_token token;
+  unsigned kind;
+  int done;
+};
+
+static inline struct perdure_block_ perdure_block_begin_(unsigned kind, int result, struct perdure_token token)
+{
+  struct perdure_block_ block = {token, kind, 0};
+  if (result < 0)
+    abort();
+  return block;
+}
+
+static inline void perdure_block_end_(struct perdure_block_ *block)
+{
+  perdure_scope_end_(block->kind, block->token);
+}
+
+#define PERDURE_JOIN_2_(a, b) a##b
+#define PERDURE_JOIN_(a, b) PERDURE_JOIN_2_(a, b)
+#define PERDURE_BLOCK_(name, begin)                                                              \
+  for (struct perdure_block_ name __attribute__((cleanup(perdure_block_end_))) = begin; !name.done; \
+       name.done = 1)
+
+/* ---- idempotence ---- */
+
+/* Whether a remote change whose outcome nobody knows after a crash is made again (true: with the same
+ * Idempotency-Key) or stops the run, which `perdure run` says with exit status 121 (false). What holds when the
+ * change begins counts: the mode is a part of the journal. */
+static inline int perdure_idempotence_begin(int idempotent, struct perdure_token *ret_token)
+{
+  const uint64_t values[PERDURE_SCOPE_VALUES_] = {(uint64_t)(idempotent != 0), 0, 0, 0, 0};
+  return perdure_scope_begin_(PERDURE_SCOPE_IDEMPOTENCE_, values, ret_token);
+}
+
+static inline int perdure_idempotence_end(struct perdure_token token)
+{
+  return perdure_scope_end_(PERDURE_SCOPE_IDEMPOTENCE_, token);
+}
+
+/* For this thread, from here on, outside of scopes. */
+static inline int perdure_idempotence_set(int idempotent)
+{
+  const uint64_t values[PERDURE_SCOPE_VALUES_] = {(uint64_t)(idempotent != 0), 0, 0, 0, 0};
+  return perdure_scope_set_(PERDURE_SCOPE_IDEMPOTENCE_, values);
+}
+
+/* 1 or 0: what the program has said for now. Without a scope and without a set: 1, whatever the command line says,
+ * which may say something else in another attempt. */
+static inline int perdure_idempotence_get(void)
+{
+  uint64_t values[PERDURE_SCOPE_VALUES_] = {0, 0, 0, 0, 0};
+  return PERDURE_ASK_(perdure_shim_scope_get, PERDURE_SCOPE_IDEMPOTENCE_, values) == 1 ? (int)values[0] : 1;
+}
+
+static inline struct perdure_block_ perdure_idempotence_block_(int idempotent)
+{
+  struct perdure_token token = {0};
+  int result = perdure_idempotence_begin(idempotent, &token);
+  return perdure_block_begin_(PERDURE_SCOPE_IDEMPOTENCE_, result, token);
+}
+
+#define PERDURE_WITH_IDEMPOTENCE(idempotent) \
+  PERDURE_BLOCK_(PERDURE_JOIN_(perdure_block_at_, __LINE__), perdure_idempotence_block_(idempotent))
+
+/* ---- retry policies ---- */
+
+/* Parts in a million, as the journal has them; the caller has checked the bounds. */
+static inline uint64_t perdure_millionths_(double value)
+{
+  return (uint64_t)(value * 1000000 + 0.5);
+}
+
+static inline int perdure_retry_policy_values_(const struct perdure_retry_policy *policy,
+                                               uint64_t values[PERDURE_SCOPE_VALUES_])
+{
+  /* Not-a-number fails every comparison. */
+  if (!policy || policy->max_attempts < 1 || policy->min_delay_ns > policy->max_delay_ns ||
+      !(policy->multiplier >= 1 && policy->multiplier <= 1000) ||
+      !(policy->max_jitter_factor >= 0 && policy->max_jitter_factor <= 1))
+    return PERDURE_ERROR_ARGUMENT;
+  values[0] = policy->max_attempts;
+  values[1] = policy->min_delay_ns;
+  values[2] = policy->max_delay_ns;
+  values[3] = perdure_millionths_(policy->multiplier);
+  values[4] = perdure_millionths_(policy->max_jitter_factor);
+  return 0;
+}
+
+/* What the supervisor does when the program dies by a signal while this holds for the thread whose call is the
+ * journal's last. It stands above --retry and --no-retry. */
+static inline int perdure_retry_policy_begin(const struct perdure_retry_policy *policy,
+                                             struct perdure_token *ret_token)
+{
+  uint64_t values[PERDURE_SCOPE_VALUES_];
+  int error = perdure_retry_policy_values_(policy, values);
+  return error ? error : perdure_scope_begin_(PERDURE_SCOPE_RETRY_, values, ret_token);
+}
+
+static inline int perdure_retry_policy_end(struct perdure_token token)
+{
+  return perdure_scope_end_(PERDURE_SCOPE_RETRY_, token);
+}
+
+/* For this thread, from here on, outside of scopes. */
+static inline int perdure_retry_policy_set(const struct perdure_retry_policy *policy)
+{
+  uint64_t values[PERDURE_SCOPE_VALUES_];
+  int error = perdure_retry_policy_values_(policy, values);
+  return error ? error : perdure_scope_set_(PERDURE_SCOPE_RETRY_, values);
+}
+
+/* The command line's holds again. */
+static inline int perdure_retry_policy_remove(void)
+{
+  return perdure_scope_set_(PERDURE_SCOPE_RETRY_, NULL);
+}
+
+/* 1 and what the program has said for now; 0: nothing, the command line's holds. */
+static inline int perdure_retry_policy_get(struct perdure_retry_policy *ret_policy)
+{
+  uint64_t values[PERDURE_SCOPE_VALUES_];
+  if (!ret_policy)
+    return PERDURE_ERROR_ARGUMENT;
+  if (PERDURE_ASK_(perdure_shim_scope_get, PERDURE_SCOPE_RETRY_, values) != 1)
+    return 0;
+  ret_policy->max_attempts = (uint32_t)values[0];
+  ret_policy->min_delay_ns = values[1];
+  ret_policy->max_delay_ns = values[2];
+  ret_policy->multiplier = (double)values[3] / 1000000;
+  ret_policy->max_jitter_factor = (double)values[4] / 1000000;
+  return 1;
+}
+
+static inline struct perdure_block_ perdure_retry_policy_block_(const struct perdure_retry_policy *policy)
+{
+  struct perdure_token token = {0};
+  int result = perdure_retry_policy_begin(policy, &token);
+  return perdure_block_begin_(PERDURE_SCOPE_RETRY_, result, token);
+}
+
+#define PERDURE_WITH_RETRY_POLICY(policy) \
+  PERDURE_BLOCK_(PERDURE_JOIN_(perdure_block_at_, __LINE__), perdure_retry_policy_block_(policy))
+
+/* ---- atomic regions ---- */
+
+/* A region that is unfinished when the program dies is as if it had not begun: the files that the program changed in
+ * it go back (contents, sizes, names, modes, owners, times), and the next attempt runs it from its beginning. All threads of
+ * the program go back with it. What left the machine or was printed cannot be taken back; a request that
+ * comes again has the same Idempotency-Key. */
+static inline int perdure_atomic_begin(struct perdure_token *ret_region)
+{
+  const uint64_t values[PERDURE_SCOPE_VALUES_] = {0, 0, 0, 0, 0};
+  return perdure_scope_begin_(PERDURE_SCOPE_REGION_, values, ret_region);
+}
+
+/* What the region did is final when it returns 0, and on disk unless --sync is none. Regions nest by their
+ * beginnings, over all threads: PERDURE_ERROR_ORDER while one that began later is open. */
+static inline int perdure_atomic_end(struct perdure_token region)
+{
+  return perdure_scope_end_(PERDURE_SCOPE_REGION_, region);
+}
+
+static inline struct perdure_block_ perdure_atomic_block_(void)
+{
+  struct perdure_token region = {0};
+  int result = perdure_atomic_begin(&region);
+  return perdure_block_begin_(PERDURE_SCOPE_REGION_, result, region);
+}
+
+/* Leaving it early, however, ends it as well: what was done so far is final. perdure_fail() inside runs it again. */
+#define PERDURE_ATOMICALLY PERDURE_BLOCK_(PERDURE_JOIN_(perdure_block_at_, __LINE__), perdure_atomic_block_())
+
+/* ---- keys ---- */
+
+static inline void perdure_key_put_(char *out, const uint8_t *bytes)
+{
+  for (unsigned i = 0; i < 16; i++) {
+    if (i == 4 || i == 6 || i == 8 || i == 10)
+      *out++ = '-';
+    *out++ = "0123456789abcdef"[bytes[i] >> 4];
+    *out++ = "0123456789abcdef"[bytes[i] & 15];
+  }
+  *out = '\0';
+}
+
+/* A UUID, 36 characters and a NUL: of version 5, made of the run and of this call's place in it, so that it is the
+ * same in every attempt and another for every call. Without perdure: of version 4. PERDURE_ERROR_DISK:
+ * without perdure, there are no random bytes. */
+static inline int perdure_idempotency_key(char out[37])
+{
+  uint8_t bytes[16];
+  if (!out)
+    return PERDURE_ERROR_ARGUMENT;
+  int result = PERDURE_ASK_(perdure_shim_key, out);
+  if (result != -ENOSYS)
+    return result;
+  if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes)
+    return PERDURE_ERROR_DISK;
+  bytes[6] = (uint8_t)((bytes[6] & 0x0f) | 0x40);
+  bytes[8] = (uint8_t)((bytes[8] & 0x3f) | 0x80);
+  perdure_key_put_(out, bytes);
+  return 0;
+}
+
+/* ---- the journal ---- */
+
+/* Returns when everything so far is on disk (replicas = 0), whatever --sync says. In replay, and without perdure:
+ * at once. timeout_ns bounds the wait for replicas; 0: there is no bound. */
+static inline int perdure_commit(unsigned replicas, uint64_t timeout_ns)
+{
+  int result = PERDURE_ASK_(perdure_shim_commit, replicas, timeout_ns);
+  return result != -ENOSYS ? result : replicas ? PERDURE_ERROR_REPLICAS : 0;
+}
+
+/* Where the journal stands, in bytes: the same in every attempt, and more at each call. Without perdure: 0. */
+static inline uint64_t perdure_journal_index(void)
+{
+  uint64_t index = 0;
+  return PERDURE_ASK_(perdure_shim_index, &index) == 0 ? index : 0;
+}
+
+/* 1 while the program repeats what an earlier attempt did. By its nature not the same in every attempt:
+ * for what people see (log lines, progress), never for what the program does. */
+static inline int perdure_is_replaying(void)
+{
+  return PERDURE_ASK_(perdure_shim_is_replaying, ) == 1;
+}
+
+/* A line in the journal, which `perdure log` shows; at most 4096 bytes of it. Without perdure: nothing. */
+static inline int perdure_note(const char *text)
+{
+  if (!text)
+    return PERDURE_ERROR_ARGUMENT;
+  int result = PERDURE_ASK_(perdure_shim_note, text);
+  return result != -ENOSYS ? result : 0;
+}
+
+/* The program dies here, as by abort() but without handlers, and is started again as the retry policy says. why
+ * (NULL: nothing) is noted in the journal. */
+__attribute__((noreturn)) static inline void perdure_fail(const char *why)
+{
+  (void)PERDURE_ASK_(perdure_shim_fail, why);
+  abort();
+}
+
+/* Gives up a region: perdure_fail() with that reason, so that all of it goes back and it runs again from its beginning, as
+ * often as the retry policy says. Returns only with an error. */
+static inline int perdure_atomic_abort(struct perdure_token region)
+{
+  int open = PERDURE_ASK_(perdure_shim_scope_is_open, PERDURE_SCOPE_REGION_, region.id);
+  if (open == 0 || (open == -ENOSYS && !region.id))
+    return PERDURE_ERROR_TOKEN;
+  perdure_fail("an atomic region is given up");
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The functions that control-api/perdure.h finds when the shim is there: ordinary functions, called on the
+ * program's stack, each with one entry in the journal. What they mean is said in that header. */
+#ifndef PERDURE_SHIM_CONTROL_H
+#define PERDURE_SHIM_CONTROL_H
+
+#include "shim/engine.h"
+
+#define CONTROL_FUNCTION __attribute__((visibility("default")))
+
+/* -ENOSYS from all functions where this is false: nothing is journaled there. */
+bool control_present(void);
+
+extern const struct call_shape control_shape;
+
+/* Replay: what was recorded; NULL: the call is to be made. argument_count of call->args are signed. */
+const struct journal_entry *control_replay(struct call *call, unsigned argument_count);
+/* Moves past it and gives the recorded result. */
+int control_replayed(const struct journal_entry *entry);
+/* Live: appends the entry; text may be NULL. Returns its position. */
+uint64_t control_record(const struct call *call, unsigned argument_count, const char *text, int64_t result);
+
+#endif

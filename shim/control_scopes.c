@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Scopes of the control API: which are open in this process, and what holds for a thread.
+ *
+ * The journal says the same (supervisor/analyse_scopes.c reads it): each change is one COMPLETE entry, also
+ * one that failed. The list is the program's memory: replay makes it again. */
+#include "shim/control.h"
+
+#include "shim/region.h"
+
+#include <errno.h>
+
+#define SCOPE_ROOM 256 /* PERDURE_SCOPES_MAX */
+#define SET_TOKEN 0    /* of what a thread has set */
+
+enum { FREE = 0, CLAIMED = 1, OPEN = 2 };
+
+struct scope {
+  _Atomic uint32_t state;
+  uint32_t kind;
+  uint32_t stream;
+  int32_t pid; /* a forked child has a copy of its parent's scopes, which are none of its own */
+  uint64_t token;
+  uint64_t values[JOURNAL_SCOPE_VALUES];
+};
+static struct scope scopes[SCOPE_ROOM];
+
+CONTROL_FUNCTION int perdure_shim_scope_begin(unsigned kind, const uint64_t *values, uint64_t *ret_token);
+CONTROL_FUNCTION int perdure_shim_scope_end(unsigned kind, uint64_t token);
+CONTROL_FUNCTION int perdure_shim_scope_set(unsigned kind, const uint64_t *values);
+CONTROL_FUNCTION int perdure_shim_scope_is_open(unsigned kind, uint64_t token);
+CONTROL_FUNCTION int perdure_shim_scope_get(unsigned kind, uint64_t *ret_values);
+
+static struct scope *claim(void)
+{
+  for (unsigned i = 0; i < SCOPE_ROOM; i++) {
+    uint32_t state = FREE;
+    if (atomic_compare_exchange_strong(&scopes[i].state, &state, CLAIMED))
+      return &scopes[i];
+  }
+  return NULL;
+}
+
+static void fill(struct scope *scope, unsigned kind, uint64_t token, const uint64_t *values)
+{
+  scope->kind = kind;
+  scope->stream = engine_thread.stream;
+  scope->pid = engine.pid_real;
+  scope->token = token;
+  raw_copy(scope->values, values, sizeof scope->values);
+  atomic_store(&scope->state, OPEN);
+  if (kind == JOURNAL_SCOPE_REGION)
+    region_began();
+}
+
+static bool is_open(struct scope *scope, unsigned kind)
+{
+  return atomic_load(&scope->state) == OPEN && scope->kind == kind && scope->pid == engine.pid_real;
+}
+
+/* False: there is none of that token; or another thread was first to end it. */
+static bool drop(unsigned kind, uint64_t token, bool own)
+{
+  for (unsigned i = 0; i < SCOPE_ROOM; i++) {
+    uint32_t state = OPEN;
+    if (is_open(&scopes[i], kind) && scopes[i].token == token &&
+        (!own || scopes[i].stream == engine_thread.stream) &&
+        atomic_compare_exchange_strong(&scopes[i].state, &state, CLAIMED)) {
+      atomic_store(&scopes[i].state, FREE);
+      if (kind == JOURNAL_SCOPE_REGION)
+        region_ended();
+      return true;
+    }
+  }
+  return false;
+}
+
+/* Is the region open, and one that began later too? */
+static bool region_inside(uint64_t token)
+{
+  bool itself = false, inside = false;
+  for (unsigned i = 0; i < SCOPE_ROOM; i++)
+    if (is_open(&scopes[i], JOURNAL_SCOPE_REGION)) {
+      itself |= scopes[i].token == token;
+      inside |= scopes[i].token > token;
+    }
+  return itself && inside;
+}
+
+static struct call scope_call(unsigned id, unsigned kind, const uint64_t *values)
+{
+  struct call call = {.id = (uint16_t)id, .shape = &control_shape, .args = {kind}};
+  if (values)
+    raw_copy(call.args + 1, values, JOURNAL_SCOPE_VALUES * sizeof *values);
+  return call;
+}
+
+int perdure_shim_scope_begin(unsigned kind, const uint64_t *values, uint64_t *ret_token)
+{
+  if (!control_present())
+    return -ENOSYS;
+  struct call call = scope_call(CALL_ID_SCOPE_BEGIN, kind, values);
+  struct scope *scope = claim();
+  const struct journal_entry *entry = control_replay(&call, 6);
+  int result = entry ? (int)entry->result : scope ? 0 : -ENOSPC;
+  uint64_t position = entry ? entry->position : control_record(&call, 6, NULL, result);
+  /* Position 0 is START's. */
+  if (result == 0 && scope) {
+    fill(scope, kind, position, values);
+    *ret_token = position;
+  } else if (scope) {
+    atomic_store(&scope->state, FREE);
+  }
+  return entry ? control_replayed(entry) : result;
+}
+
+int perdure_shim_scope_end(unsigned kind, uint64_t token)
+{
+  if (!control_present())
+    return -ENOSYS;
+  uint64_t values[JOURNAL_SCOPE_VALUES] = {token};
+  struct call call = scope_call(CALL_ID_SCOPE_END, kind, values);
+  const struct journal_entry *entry = control_replay(&call, 2);
+  bool holds_others = kind == JOURNAL_SCOPE_REGION && region_inside(token);
+  bool found = token != SET_TOKEN && !holds_others && drop(kind, token, false);
+  if (entry)
+    return control_replayed(entry);
+  int result = found ? 0 : holds_others ? -EBUSY : -ENOENT;
+  uint64_t position = control_record(&call, 2, NULL, result);
+  if (found && kind == JOURNAL_SCOPE_REGION && engine.tail.header->sync != TAIL_SYNC_NONE)
+    record_make_durable(position);
+  return result;
+}
+
+int perdure_shim_scope_set(unsigned kind, const uint64_t *values)
+{
+  if (!control_present())
+    return -ENOSYS;
+  unsigned argument_count = values ? 6 : 1;
+  struct call call = scope_call(CALL_ID_SCOPE_SET, kind, values);
+  const struct journal_entry *entry = control_replay(&call, argument_count);
+  drop(kind, SET_TOKEN, true);
+  struct scope *scope = values ? claim() : NULL;
+  int result = entry ? (int)entry->result : values && !scope ? -ENOSPC : 0;
+  if (scope)
+    fill(scope, kind, SET_TOKEN, values);
+  if (entry)
+    return control_replayed(entry);
+  control_record(&call, argument_count, NULL, result);
+  return result;
+}
+
+/* No entry, as below. */
+int perdure_shim_scope_is_open(unsigned kind, uint64_t token)
+{
+  if (!control_present())
+    return -ENOSYS;
+  for (unsigned i = 0; i < SCOPE_ROOM; i++)
+    if (token != SET_TOKEN && is_open(&scopes[i], kind) && scopes[i].token == token)
+      return 1;
+  return 0;
+}
+
+/* No entry: the answer follows from those of this thread's scopes, and from what the run began with. */
+int perdure_shim_scope_get(unsigned kind, uint64_t *ret_values)
+{
+  if (!control_present())
+    return -ENOSYS;
+  const struct scope *latest = NULL;
+  for (unsigned i = 0; i < SCOPE_ROOM; i++)
+    if (is_open(&scopes[i], kind) && scopes[i].stream == engine_thread.stream &&
+        (!latest || scopes[i].token > latest->token))
+      latest = &scopes[i];
+  if (!latest)
+    return 0;
+  raw_copy(ret_values, latest->values, sizeof latest->values);
+  return 1;
+}

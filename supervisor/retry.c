@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "supervisor/retry.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MS 1000000ull
+#define SECOND 1000000000ull
+
+const struct retry_policy retry_default = {3, 100 * MS, SECOND, 3 * RETRY_MILLION, 150000};
+const struct retry_policy retry_never = {1, 0, 0, RETRY_MILLION, 0};
+
+bool retry_policy_sound(const struct retry_policy *policy)
+{
+  return policy->max_attempts >= 1 && policy->min_delay_ns <= policy->max_delay_ns &&
+         policy->multiplier >= RETRY_MILLION && policy->multiplier <= RETRY_MULTIPLIER_MAX * RETRY_MILLION &&
+         policy->jitter <= RETRY_MILLION;
+}
+
+uint64_t retry_delay_ns(const struct retry_policy *policy, uint32_t number, uint32_t chance)
+{
+  /* 20 bits behind the point: a nanosecond times 1.5 grows. 64 + 20 + 30 bits fit. */
+  unsigned __int128 delay = (unsigned __int128)policy->min_delay_ns << 20;
+  const unsigned __int128 max = (unsigned __int128)policy->max_delay_ns << 20;
+  for (uint32_t i = 1; i < number && delay < max; i++) {
+    unsigned __int128 next = delay * policy->multiplier / RETRY_MILLION;
+    if (next == delay)
+      break;
+    delay = next;
+  }
+  if (delay > max)
+    delay = max;
+  delay += (delay >> 20) * policy->jitter / RETRY_MILLION * chance >> 12;
+  return (uint64_t)((delay > max ? max : delay) >> 20);
+}
+
+/* ---- the option ---- */
+
+/* A number with a fraction, in units of `unit`, up to the end of the word; false: it is none. */
+static bool parse_number(const char *text, double unit, double max, uint64_t *ret_value)
+{
+  char *end;
+  if (text[0] < '0' || text[0] > '9')
+    return false; /* no sign, no space, no "inf" */
+  double value = strtod(text, &end) * unit;
+  if (*end != '\0' || text[strspn(text, "0123456789.")] != '\0' || !(value <= max))
+    return false;
+  *ret_value = (uint64_t)(value + 0.5);
+  return true;
+}
+
+static bool parse_duration(const char *text, uint64_t *ret_ns)
+{
+  static const struct {
+    const char *name;
+    double ns;
+  } units[] = {{"ns", 1}, {"us", 1e3}, {"ms", 1e6}, {"s", 1e9}, {"m", 60e9}, {"h", 3600e9}, {"d", 86400e9}};
+  size_t digits = strspn(text, "0123456789.");
+  char number[32];
+  if (digits == 0 || digits >= sizeof number)
+    return false;
+  memcpy(number, text, digits);
+  number[digits] = '\0';
+  for (size_t i = 0; i < sizeof units / sizeof *units; i++)
+    if (strcmp(text + digits, units[i].name) == 0)
+      return parse_number(number, units[i].ns, 1e18, ret_ns);
+  return strcmp(text, "0") == 0 && parse_number(number, 1, 1, ret_ns);
+}
+
+enum { WORD_MAX, WORD_MIN, WORD_MAX_DELAY, WORD_MULTIPLIER, WORD_JITTER, WORD_COUNT };
+
+static bool parse_word(struct retry_policy *policy, unsigned word, const char *value)
+{
+  uint64_t number;
+  switch (word) {
+  case WORD_MAX:
+    if (!parse_number(value, 1, UINT32_MAX, &number) || strchr(value, '.') != NULL)
+      return false;
+    policy->max_attempts = (uint32_t)number;
+    return number >= 1;
+  case WORD_MIN:
+    return parse_duration(value, &policy->min_delay_ns);
+  case WORD_MAX_DELAY:
+    return parse_duration(value, &policy->max_delay_ns);
+  case WORD_MULTIPLIER:
+    if (!parse_number(value, RETRY_MILLION, RETRY_MULTIPLIER_MAX * (double)RETRY_MILLION, &number))
+      return false;
+    policy->multiplier = (uint32_t)number;
+    return number >= RETRY_MILLION;
+  default:
+    if (!parse_number(value, RETRY_MILLION, RETRY_MILLION, &number))
+      return false;
+    policy->jitter = (uint32_t)number;
+    return true;
+  }
+}
+
+static const struct {
+  const char *name, *what;
+} words[WORD_COUNT] = {
+    [WORD_MAX] = {"max", "a number of attempts from 1"},
+    [WORD_MIN] = {"min", "a time like 100ms, 2s, 1m, 1h"},
+    [WORD_MAX_DELAY] = {"max-delay", "a time like 100ms, 2s, 1m, 1h"},
+    [WORD_MULTIPLIER] = {"multiplier", "a number from 1 to 1000"},
+    [WORD_JITTER] = {"jitter", "a number from 0 to 1"},
+};
+
+/* `word` is NAME=VALUE, and is cut in two. */
+static int parse_pair(struct retry_policy *policy, char *word, bool *given, struct failure *failure)
+{
+  char *value = strchr(word, '=');
+  if (value != NULL)
+    *value++ = '\0';
+  for (unsigned i = 0; i < WORD_COUNT; i++) {
+    if (strcmp(word, words[i].name) != 0)
+      continue;
+    if (value == NULL || given[i] || !parse_word(policy, i, value))
+      return failure_set(failure, -EINVAL, "--retry: '%.40s' is, once, %s", words[i].name, words[i].what);
+    given[i] = true;
+    return 0;
+  }
+  return failure_set(failure, -EINVAL, "--retry: there is no '%.40s'; give max, min, max-delay, multiplier, jitter "
+                     "(max=5,min=1s,max-delay=1m)", word);
+}
+
+int retry_policy_parse(const char *text, struct retry_policy *ret_policy, struct failure *failure)
+{
+  struct retry_policy policy = retry_default;
+  bool given[WORD_COUNT] = {false};
+  char copy[256], *save = NULL;
+  int error = 0;
+  if (strcmp(text, "none") == 0) {
+    *ret_policy = retry_never;
+    return 0;
+  }
+  if (strlen(text) >= sizeof copy)
+    return failure_set(failure, -EINVAL, "--retry: that is too long; give max=5,min=1s,max-delay=1m");
+  strcpy(copy, text);
+  for (char *word = strtok_r(copy, ",", &save); error == 0 && word != NULL; word = strtok_r(NULL, ",", &save))
+    error = parse_pair(&policy, word, given, failure);
+  if (error < 0)
+    return error;
+  if (!given[WORD_MAX_DELAY] && policy.max_delay_ns < policy.min_delay_ns)
+    policy.max_delay_ns = policy.min_delay_ns;
+  if (policy.min_delay_ns > policy.max_delay_ns)
+    return failure_set(failure, -EINVAL, "--retry: the shortest delay is longer than the longest; give a larger "
+                       "max-delay or a smaller min");
+  *ret_policy = policy;
+  return 0;
+}
+
+bool retry_policy_of_values(const uint64_t values[JOURNAL_SCOPE_VALUES], struct retry_policy *ret_policy)
+{
+  struct retry_policy policy = {(uint32_t)values[0], values[1], values[2], (uint32_t)values[3], (uint32_t)values[4]};
+  if (values[0] > UINT32_MAX || values[3] > UINT32_MAX || values[4] > UINT32_MAX || !retry_policy_sound(&policy))
+    return false;
+  *ret_policy = policy;
+  return true;
+}
+
+void retry_duration_text(uint64_t duration_ns, char ret_text[RETRY_DURATION_SIZE])
+{
+  double value = (double)duration_ns;
+  if (duration_ns < SECOND)
+    snprintf(ret_text, RETRY_DURATION_SIZE, "%.4g ms", value / MS);
+  else if (duration_ns < 120 * SECOND)
+    snprintf(ret_text, RETRY_DURATION_SIZE, "%.4g s", value / SECOND);
+  else
+    snprintf(ret_text, RETRY_DURATION_SIZE, "%.5g min", value / SECOND / 60);
+}

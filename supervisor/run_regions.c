@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Recovery's part of atomic regions: undo, and what is left out ever after.
+ *
+ * meta.rewound holds "BEGIN:END ..." in positions: what lies between them was taken back. The files go back first,
+ * then the range is written with the attempt that follows. */
+#include "supervisor/run_attempt.h"
+
+#include "supervisor/region_undo.h"
+#include "supervisor/run_read.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define REWOUND_KEY "rewound"
+
+int run_rewound_load(struct store *store, struct run_rewound *ret_rewound, struct failure *failure)
+{
+  struct run_rewound rewound = {0};
+  struct run_range range, *grown;
+  struct failure missing;
+  char *text, *at;
+  int length, error = store_meta_text(store, REWOUND_KEY, &text, &missing);
+
+  if (error == -ENOENT) {
+    *ret_rewound = rewound;
+    return 0;
+  }
+  if (error < 0)
+    return failure_set(failure, error, "%s", missing.text);
+  for (at = text; sscanf(at, "%" SCNu64 ":%" SCNu64 "%n", &range.begin, &range.end, &length) == 2; at += length) {
+    grown = realloc(rewound.list, (rewound.count + 1) * sizeof *grown);
+    if (grown == NULL) {
+      free(text);
+      run_rewound_release(&rewound);
+      return failure_set(failure, -ENOMEM, "out of memory; free some");
+    }
+    rewound.list = grown;
+    rewound.list[rewound.count++] = range;
+  }
+  free(text);
+  *ret_rewound = rewound;
+  return 0;
+}
+
+void run_rewound_release(struct run_rewound *rewound)
+{
+  free(rewound->list);
+  *rewound = (struct run_rewound){0};
+}
+
+bool run_rewound_has(const struct run_rewound *rewound, uint64_t position)
+{
+  for (size_t i = 0; i < rewound->count; i++)
+    if (position > rewound->list[i].begin && position < rewound->list[i].end)
+      return true;
+  return false;
+}
+
+int run_regions_skip(struct store *store, struct analysis *analysis, struct failure *failure)
+{
+  struct run_rewound rewound;
+  int error = run_rewound_load(store, &rewound, failure);
+
+  if (error < 0)
+    return error;
+  for (size_t i = 0; error == 0 && i < rewound.count; i++)
+    error = analysis_skip(analysis, rewound.list[i].begin, rewound.list[i].end);
+  run_rewound_release(&rewound);
+  return error < 0 ? failure_set(failure, error, "cannot read the journal: %s; free some memory", strerror(-error)) : 0;
+}
+
+int run_regions_undo(struct run_attempt *attempt, struct analysis **analysis, struct failure *failure)
+{
+  uint64_t begin, changes, entry_count;
+  char kept[PATH_MAX];
+  int error;
+
+  attempt->undone = false;
+  if (!analysis_open_region(*analysis, &begin))
+    return 0;
+  run_place_path(&attempt->place, "kept", kept);
+  error = store_end(attempt->store, &attempt->undone_end, &entry_count, failure);
+  if (error == 0)
+    error = region_undo(attempt->store, *analysis, begin, kept, &changes, failure);
+  if (error < 0)
+    return error;
+  attempt->undone = true;
+  attempt->undone_begin = begin;
+  run_say(attempt, SAY_DETAIL, "run %s: an atomic region was unfinished; %" PRIu64 " changes in it are taken back",
+          attempt->place.id, changes);
+  analysis_free(*analysis);
+  *analysis = NULL;
+  return run_analyse_without(attempt->store, begin, attempt->undone_end, analysis, failure);
+}
+
+int run_regions_remember(struct run_attempt *attempt, struct failure *failure)
+{
+  struct run_rewound rewound;
+  char *made = NULL;
+  size_t size;
+  FILE *stream;
+  int error;
+
+  if (!attempt->undone)
+    return 0;
+  error = run_rewound_load(attempt->store, &rewound, failure);
+  if (error < 0)
+    return error;
+  stream = open_memstream(&made, &size);
+  /* Those that lie in the new one say nothing more. */
+  for (size_t i = 0; stream != NULL && i < rewound.count; i++)
+    if (rewound.list[i].begin < attempt->undone_begin)
+      fprintf(stream, "%" PRIu64 ":%" PRIu64 " ", rewound.list[i].begin, rewound.list[i].end);
+  run_rewound_release(&rewound);
+  if (stream != NULL)
+    fprintf(stream, "%" PRIu64 ":%" PRIu64 " ", attempt->undone_begin, attempt->undone_end);
+  error = stream != NULL && fclose(stream) == 0
+            ? store_meta_set_text(attempt->store, REWOUND_KEY, made, failure)
+            : failure_set(failure, -ENOMEM, "out of memory; free some");
+  free(made);
+  return error;
+}

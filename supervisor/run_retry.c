@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Retries of the whole program. Writes one row of the store; a crash at any line leaves a run that the same
+ * command goes on with, and whose count begins anew. */
+#include "supervisor/run_retry.h"
+
+#include "supervisor/run_attempt.h"
+#include "supervisor/store_retry.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+static const int ends[] = {SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGPIPE};
+static const int interrupts[] = {SIGINT, SIGQUIT, SIGTERM, SIGHUP};
+
+static bool is_failure(int signal)
+{
+  for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+    if (ends[i] == signal)
+      return false;
+  return true;
+}
+
+/* The program's policy stands above the command line's. */
+static int find_policy(struct run_attempt *attempt, struct retry_policy *ret_policy, uint64_t *ret_place,
+                       struct failure *failure)
+{
+  struct analysis_summary summary;
+  struct analysis *analysis;
+  int error = run_analyse(attempt->store, &analysis, failure);
+
+  if (error < 0)
+    return error;
+  analysis_summary(analysis, &summary);
+  analysis_free(analysis);
+  *ret_place = summary.ended_count;
+  *ret_policy = attempt->retry.policy;
+  if (summary.retry_said && !retry_policy_of_values(summary.retry_values, ret_policy))
+    return failure_set(failure, -EBADMSG, "the program's retry policy in the journal is none; run `perdure verify`");
+  return 0;
+}
+
+int run_retry_decide(struct run_attempt *attempt, int signal, struct failure *failure)
+{
+  struct run_retry *retry = &attempt->retry;
+  struct retry_policy policy;
+  uint32_t chance = 0;
+  uint64_t place;
+  int error;
+
+  retry->again = false;
+  if (!is_failure(signal))
+    return 0;
+  error = find_policy(attempt, &policy, &place, failure);
+  if (error < 0)
+    return error;
+  retry->failures = retry->failures > 0 && retry->place == place ? retry->failures + 1 : 1;
+  retry->place = place;
+  retry->max_attempts = policy.max_attempts;
+  retry->again = retry->failures < policy.max_attempts;
+  getrandom(&chance, sizeof chance, GRND_NONBLOCK);
+  retry->delay_ns = retry->again ? retry_delay_ns(&policy, retry->failures, chance) : 0;
+  return store_retry_add(attempt->store, &(struct store_retry){
+    .attempt = attempt->number, .place = place, .failure = retry->failures,
+    .max_attempts = policy.max_attempts, .again = retry->again, .delay_ns = retry->delay_ns,
+  }, failure);
+}
+
+static int64_t boottime_ns(void)
+{
+  struct timespec now;
+
+  clock_gettime(CLOCK_BOOTTIME, &now);
+  return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+bool run_retry_wait(const struct run_attempt *attempt, int *ret_signal)
+{
+  uint64_t delay_ns = attempt->retry.delay_ns;
+  int64_t end_ns = boottime_ns() + (int64_t)(delay_ns < INT64_MAX / 2 ? delay_ns : INT64_MAX / 2), left_ns;
+  sigset_t mask;
+
+  /* They are blocked since before the first attempt: what came just after the program's death counts too. */
+  sigemptyset(&mask);
+  for (size_t i = 0; i < sizeof interrupts / sizeof *interrupts; i++)
+    if (attempt->inherited.actions[interrupts[i]].sa_handler != SIG_IGN)
+      sigaddset(&mask, interrupts[i]);
+  while ((left_ns = end_ns - boottime_ns()) >= 0) {
+    struct timespec left = {.tv_sec = left_ns / 1000000000, .tv_nsec = left_ns % 1000000000};
+    int signal = sigtimedwait(&mask, NULL, &left);
+
+    if (signal > 0) {
+      *ret_signal = signal;
+      return false;
+    }
+  }
+  return true;
+}
+
+int run_retry_prepare(struct run_attempt *attempt, struct failure *failure)
+{
+  int error = run_lock_end_tree(&attempt->place, &attempt->lock, failure);
+
+  if (error < 0)
+    return error;
+  close(attempt->lock.tree_fd);
+  attempt->lock.tree_fd = -1;
+  tail_file_close(&attempt->tail);
+  attempt->tail = (struct tail_file){.fd = -1};
+  store_close(attempt->store);
+  attempt->store = NULL;
+  free(attempt->environment);
+  attempt->environment = NULL;
+  run_recipe_release(&attempt->recipe);
+  attempt->recipe = (struct run_recipe){0};
+  attempt->spawned = false;
+  /* The program has moved the offset that it shares with us; recovery reads what was consumed from the start. */
+  for (uint32_t i = 0; i < attempt->open_before.count; i++) {
+    const struct run_descriptor *before = &attempt->open_before.list[i];
+
+    if (S_ISREG(before->mode) && before->access == O_RDONLY)
+      lseek(before->source_fd, before->offset, SEEK_SET);
+  }
+  return run_outer_inherited(&attempt->open_before, failure);
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The program has died: is there to be another attempt, and when? */
+#ifndef PERDURE_SUPERVISOR_RUN_RETRY_H
+#define PERDURE_SUPERVISOR_RUN_RETRY_H
+
+#include "supervisor/retry.h"
+
+struct run_attempt;
+
+/* What the attempts of this supervisor have come to. */
+struct run_retry {
+  struct retry_policy policy; /* the command line's */
+  uint64_t place;             /* of the last failure: how many calls had ended */
+  uint32_t failures;          /* in a row at that place */
+  uint32_t max_attempts;      /* of the policy that held for it */
+  bool again;                 /* another attempt is to follow, after: */
+  uint64_t delay_ns;
+};
+
+/* The program was killed by `signal`; its journal is in the store. Fills attempt->retry, and writes it down. Signals by
+ * which somebody ends a program (INT, QUIT, TERM, HUP, and PIPE, whose reader has gone) are no failures. */
+int run_retry_decide(struct run_attempt *attempt, int signal, struct failure *failure);
+
+/* Waits. false: it was interrupted, by *ret_signal. */
+bool run_retry_wait(const struct run_attempt *attempt, int *ret_signal);
+
+/* Makes the attempt one that run_start() can go on with: nothing of the last one lives, and what the program gets
+ * from outside is where it was at its start. */
+int run_retry_prepare(struct run_attempt *attempt, struct failure *failure);
+
+#endif

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+# A program that died is started again, as the policy says.
+bats_require_minimum_version 1.5.0
+load domain
+
+setup() {
+  set_up_place
+  programs=$(realpath "${PERDURE_BUILD:-$BATS_TEST_DIRNAME/../../build}")/tests/programs
+}
+
+# start_stepping_run STEPS OPTION...: a run in the background that says its pid at each step and waits for a word.
+start_stepping_run() {
+  local steps=$1
+  shift
+  mkfifo up go errors
+  # shellcheck disable=SC2016  # the inner shell's
+  "$PERDURE" run --id job "$@" -- /bin/sh -c '
+    i=0
+    while [ $i -lt '"$steps"' ]; do echo $$ > up; read word < go; echo "$i $word" >> out; i=$((i + 1)); done; exit 7' \
+    2> errors &
+  supervisor=$!
+  exec 7<> errors
+}
+
+# Kills the program once it waits for its word: what it has said is in the journal then.
+kill_waiting() {
+  local program
+  program=$(pgrep -P "$supervisor" -x sh)
+  timeout 10 sh -c 'until grep -q wait_for_partner "/proc/$1/wchan"; do :; done' - "$program"
+  kill -9 "$program"
+}
+
+# The next line that perdure says, or a failure after 10 s.
+next_words() {
+  read -t 10 -r words <&7
+}
+
+# ended_and_began: for each attempt but the first, the ns between the end of the one before and its beginning.
+waits() {
+  perdure sql "$1" 'select a.began_ns - b.ended_ns from attempt a join attempt b on b.number = a.number - 1
+                    order by a.number'
+}
+
+@test "the program alone killed from outside: the same command goes on, and nothing is done twice" {
+  start_stepping_run 2 --retry max=2,min=1ms
+  read -t 10 -r program <> up
+  echo first > go
+  read -t 10 -r program <> up
+  kill_waiting
+  next_words
+  assert_regex "$words" 'killed by signal 9 .*; attempt 2 of 2 at this place begins in'
+  next_words
+  assert_regex "$words" 'resuming job'
+  echo second > go
+  await_supervisor
+  assert_equal "$status" 7
+  assert_equal "$(cat out)" "$(printf '0 first\n1 second')"
+}
+
+@test "progress past a place of failure starts a new count" {
+  start_stepping_run 4 --retry max=2,min=1ms
+  for word in a b c d; do
+    read -t 10 -r program <> up
+    kill_waiting
+    next_words
+    assert_regex "$words" 'attempt 2 of 2'
+    next_words
+    echo $word > go
+  done
+  await_supervisor
+  assert_equal "$status" 7
+  assert_equal "$(cat out)" "$(printf '0 a\n1 b\n2 c\n3 d')"
+}
+
+@test "a program that always dies there: three attempts, with the default's delays between them" {
+  # shellcheck disable=SC2016  # the inner shell's
+  run_durable --id job -- /bin/sh -c 'echo once; kill -9 $$'
+  assert_equal "$status" 137
+  assert_output once
+  assert_regex "$stderr" 'the 3. time at this place; the same command goes on with it'
+  run -0 perdure retries job
+  assert_equal "${#lines[@]}" 3
+  assert_line --index 2 --regexp 'killed by signal 9 .* failure 3 of 3: no further attempt$'
+  mapfile -t measured < <(waits job)
+  [ "${measured[0]}" -ge 100000000 ]
+  [ "${measured[0]}" -lt 600000000 ]
+  [ "${measured[1]}" -ge 300000000 ]
+  [ "${measured[1]}" -lt 900000000 ]
+}
+
+@test "--retry says how often and how late, also to a resumed run" {
+  # shellcheck disable=SC2016  # the inner shell's
+  run_durable -q --id job --retry max=5,min=20ms,max-delay=30ms,multiplier=1.2,jitter=0 -- /bin/sh -c 'kill -9 $$'
+  assert_equal "$status" 137
+  assert_equal "$(perdure retries job | grep -o 'again after .*' | tr '\n' ' ')" \
+    'again after 20 ms again after 24 ms again after 28.8 ms again after 30 ms '
+  run -137 perdure resume -q job
+  assert_equal "$(perdure retries job | wc -l)" 10
+}
+
+@test "--no-retry: a program that died is not started again" {
+  # shellcheck disable=SC2016  # the inner shell's
+  run_durable --id job --no-retry -- /bin/sh -c 'kill -9 $$'
+  assert_equal "$status" 137
+  assert_equal "$(perdure retries job | wc -l)" 1
+}
+
+@test "a program that somebody ended by INT, TERM, HUP or QUIT is not started again" {
+  for name in INT TERM HUP QUIT; do
+    run_durable --id $name -- /bin/sh -c "ulimit -c 0; kill -$name \$\$"
+    assert_equal "$status" $((128 + $(kill -l $name)))
+    assert_equal "$(perdure retries $name | wc -l)" 1
+  done
+}
+
+@test "waiting is interrupted by a signal, and the same command goes on" {
+  start_stepping_run 1 --retry max=3,min=1h
+  read -t 10 -r program <> up
+  kill_waiting
+  next_words
+  assert_regex "$words" 'begins in 6?[0-9.]+ min$'
+  kill -TERM "$supervisor"
+  next_words
+  assert_regex "$words" 'ended by signal 15 .* while it waited; the same command goes on with it'
+  await_supervisor
+  assert_equal "$status" 143
+  run -0 perdure status job
+  assert_line --regexp '^state: +unfinished$'
+}
+
+@test "what was read of a pipe or a file on standard input is not read again" {
+  cat > job.py <<'SCRIPT'
+import ctypes, os, sys
+first = os.read(0, 6).decode()
+os.write(1, first.encode())
+if os.path.exists("die"):
+    ctypes.string_at(0)
+SCRIPT
+  seq 10 99 > input
+  touch die
+  run_durable --retry max=3,min=1ms -q --id file -- /usr/bin/python3 job.py < input
+  assert_equal "$status" 139
+  assert_output "$(printf '10\n11')"
+  # shellcheck disable=SC2016  # the inner shell's
+  run bash -c 'seq 10 99 | "$1" run --retry max=3,min=1ms -q --id pipe -- /usr/bin/python3 job.py' - "$PERDURE"
+  assert_equal "$status" 139
+  assert_output "$(printf '10\n11')"
+}
+
+@test "the program's own policy stands above the command line's, and its reason is in the log" {
+  run_durable -q --id job --retry max=9 -- "$programs/failing" 2
+  assert_equal "$status" 134
+  assert_output begun
+  run -0 perdure retries job
+  assert_equal "${#lines[@]}" 2
+  assert_line --index 0 --partial 'failure 1 of 2: again after 0.001 ms'
+  perdure log job | grep -q 'the program gave up: nothing works'
+}
+
+@test "nonsense in --retry is refused in one line" {
+  for policy in max=0 multiplier=0.5 min=2s,max-delay=1s often=3; do
+    run_durable --retry $policy -- true
+    assert_equal "$status" 125
+    assert_regex "$stderr" '^perdure: --retry: .+; .+$|^perdure: --retry: .+ is, once, .+$'
+  done
+}
