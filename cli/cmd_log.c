@@ -78,7 +78,7 @@ int cmd_log(const struct command_line *line)
   if (!command_line_operands(line, 1, 1) || !parse_filter(line, &filter))
     return RUN_EXIT_FAILED;
   if (command_place(line, line->operands[0], &place, &failure) < 0 ||
-      run_reader_open(&place, 1, &reader, &failure) < 0)
+      command_reader(line, &place, 1, &reader, &failure) < 0)
     return command_fail("%s", failure.text);
   if (run_rewound_load(run_reader_store(reader), &filter.rewound, &failure) < 0) {
     run_reader_close(reader);

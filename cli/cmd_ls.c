@@ -18,6 +18,7 @@ struct listing {
   const char *base;
   struct listed *runs;
   size_t count, room;
+  bool secrets;
   int status;
 };
 
@@ -40,7 +41,7 @@ static int collect(const char *id, void *context)
   /* A directory without a run: one that never began, or is just being made or removed. */
   if (run_place_existing(listing->base, id, &run->place, &failure) < 0)
     return 0;
-  switch (run_info_read(&run->place, &run->info, &failure)) {
+  switch (run_info_read(&run->place, listing->secrets, &run->info, &failure)) {
   case 0:
     listing->count++;
     break;
@@ -94,7 +95,7 @@ static void print_json(const struct listing *listing)
 int cmd_ls(const struct command_line *line)
 {
   char base[PATH_MAX];
-  struct listing listing = {.base = base};
+  struct listing listing = {.base = base, .secrets = line->given[OPTION_SECRETS]};
   struct failure failure;
   int error;
 

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* perdure show: all of one entry, its segments too. */
 #include "cli/command.h"
+#include "cli/exchange_text.h"
+#include "cli/hex_dump.h"
 #include "journal/call_table.h"
 #include "supervisor/format_entry.h"
+#include "supervisor/format_exchange.h"
 
-#include <ctype.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Bytes of a segment that are printed; the rest is counted. */
 #define SHOWN_SIZE_MAX 4096u
@@ -15,18 +18,7 @@ static void print_bytes(const uint8_t *data, uint32_t length)
 {
   uint32_t shown = length < SHOWN_SIZE_MAX ? length : SHOWN_SIZE_MAX;
 
-  for (uint32_t offset = 0; offset < shown; offset += 16) {
-    printf("    %08" PRIx32 " ", offset);
-    for (uint32_t i = offset; i < offset + 16; i++)
-      if (i < shown)
-        printf(" %02x", data[i]);
-      else
-        fputs("   ", stdout);
-    fputs("  ", stdout);
-    for (uint32_t i = offset; i < offset + 16 && i < shown; i++)
-      putchar(isprint(data[i]) ? data[i] : '.');
-    putchar('\n');
-  }
+  hex_dump(stdout, data, shown);
   if (shown < length)
     printf("    ... %" PRIu32 " more bytes\n", length - shown);
 }
@@ -69,17 +61,52 @@ static void print_fields(const struct journal_entry *entry)
     printf("  argument %u: %" PRIu64 " (0x%" PRIx64 ")\n", i, entry->args[i], entry->args[i]);
 }
 
-static int show(const struct journal_entry *entry, uint64_t seq, bool json)
+/* The exchange that the entry belongs to; none for others. */
+static int show_exchange(const struct run_place *place, uint64_t seq, const struct command_line *line,
+                         struct failure *failure)
 {
-  static char line[FORMAT_ENTRY_SIZE_MAX];
+  struct exchange_parts parts;
+  bool found;
+  int error = exchange_parts_read(place, seq, line->given[OPTION_SECRETS], &parts, &found, failure);
 
-  (json ? format_entry_json : format_entry)(entry, seq, line, sizeof line);
-  puts(line);
-  if (!json) {
-    print_fields(entry);
-    print_segments(entry);
+  if (error < 0 || !found)
+    return error;
+  if (line->given[OPTION_JSON]) {
+    fputs(",\"exchange\":{", stdout);
+    exchange_parts_json(stdout, &parts);
+    putchar('}');
+  } else {
+    exchange_parts_print(stdout, &parts);
   }
-  return command_finish_output(0);
+  exchange_parts_release(&parts);
+  return 0;
+}
+
+static int show(const struct run_place *place, const struct journal_entry *entry, uint64_t seq,
+                const struct command_line *line)
+{
+  static char text[FORMAT_ENTRY_SIZE_MAX];
+  bool json = line->given[OPTION_JSON], exchange = format_exchange_is(entry);
+  struct failure failure;
+  int error = 0;
+
+  (json ? format_entry_json : format_entry)(entry, seq, text, sizeof text);
+  /* The object is left open for the exchange. */
+  fwrite(text, 1, strlen(text) - (json ? 1 : 0), stdout);
+  if (!json) {
+    putchar('\n');
+    print_fields(entry);
+    if (!exchange)
+      print_segments(entry);
+  }
+  if (exchange)
+    error = show_exchange(place, seq, line, &failure);
+  if (json)
+    puts("}");
+  if (error == 0)
+    return command_finish_output(0);
+  fflush(stdout);
+  return command_fail("%s", failure.text);
 }
 
 int cmd_show(const struct command_line *line)
@@ -99,7 +126,7 @@ int cmd_show(const struct command_line *line)
     return command_fail("'%.60s' is no entry's number: they count from 1; `perdure log %.127s` prints "
                         "them first", line->operands[1], line->operands[0]);
   if (command_place(line, line->operands[0], &place, &failure) < 0 ||
-      run_reader_open(&place, wanted, &reader, &failure) < 0)
+      command_reader(line, &place, wanted, &reader, &failure) < 0)
     return command_fail("%s", failure.text);
   error = run_reader_next(reader, &entry, &seq, &failure);
   if (error < 0)
@@ -108,7 +135,7 @@ int cmd_show(const struct command_line *line)
     status = command_fail("run %s has no entry %" PRIu64 ": its journal is shorter; `perdure status %s` "
                           "says how long", place.id, wanted, place.id);
   else
-    status = show(entry, seq, line->given[OPTION_JSON]);
+    status = show(&place, entry, seq, line);
   run_reader_close(reader);
   return status;
 }

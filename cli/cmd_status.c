@@ -34,7 +34,7 @@ int cmd_status(const struct command_line *line)
   if (!command_line_operands(line, 1, 1))
     return RUN_EXIT_FAILED;
   if (command_place(line, line->operands[0], &place, &failure) < 0 ||
-      run_info_read(&place, &info, &failure) < 0)
+      run_info_read(&place, line->given[OPTION_SECRETS], &info, &failure) < 0)
     return command_fail("%s", failure.text);
   if (line->given[OPTION_JSON]) {
     run_text_json(stdout, &place, &info);

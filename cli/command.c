@@ -49,6 +49,23 @@ int command_place(const struct command_line *line, const char *id, struct run_pl
   return error < 0 ? error : run_place_existing(base, id, ret_place, failure);
 }
 
+int command_reader(const struct command_line *line, const struct run_place *place, uint64_t first_seq,
+                   struct run_reader **ret_reader, struct failure *failure)
+{
+  struct run_reader *reader;
+  int error = run_reader_open(place, first_seq, &reader, failure);
+
+  if (error < 0)
+    return error;
+  if (!line->given[OPTION_SECRETS])
+    error = run_reader_hide(reader, failure);
+  if (error < 0)
+    run_reader_close(reader);
+  else
+    *ret_reader = reader;
+  return error;
+}
+
 void command_shim(char *ret_path)
 {
   const char *given = getenv("PERDURE_SHIM");

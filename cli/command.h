@@ -56,6 +56,10 @@ int command_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int command_place(const struct command_line *line, const char *id, struct run_place *ret_place,
                   struct failure *failure);
 
+/* A reader of its entries from first_seq on, their secrets hidden unless the line says --secrets. */
+int command_reader(const struct command_line *line, const struct run_place *place, uint64_t first_seq,
+                   struct run_reader **ret_reader, struct failure *failure);
+
 /* The shim that belongs to this command: $PERDURE_SHIM, or beside it in the build directory, or where
  * it is installed. PATH_MAX bytes. It need not exist. */
 void command_shim(char *ret_path);

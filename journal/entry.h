@@ -217,6 +217,9 @@ struct journal_undo {
   uint64_t atime_ns, mtime_ns;
 };
 
+/* Where an entry does not say which exchange it is of. */
+#define JOURNAL_EXCHANGE_LATEST UINT64_MAX
+
 /* SEGMENT_INFO: one value; the next follows at the next multiple of 8. */
 struct journal_info {
   uint32_t info;   /* CURLINFO_* */

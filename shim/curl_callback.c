@@ -44,11 +44,18 @@ static uint64_t hash_more(uint64_t hash, const uint8_t *bytes, size_t length)
 
 /* ---- calling the program ---- */
 
+static bool has_header(const struct curl_handle *handle)
+{
+  return handle->kept[KEPT_HEADERFUNCTION] || handle->kept[KEPT_HEADERDATA];
+}
+
 static uint64_t call_write(struct curl_handle *handle, const struct callback *callback)
 {
   write_function *function = kept(handle, KEPT_WRITEFUNCTION);
   void *data = kept(handle, KEPT_WRITEDATA);
   if (callback->kind == JOURNAL_CALLBACK_HEADER) {
+    if (!has_header(handle))
+      return callback->length;
     if (handle->kept[KEPT_HEADERFUNCTION])
       function = kept(handle, KEPT_HEADERFUNCTION);
     data = kept(handle, KEPT_HEADERDATA);
@@ -370,11 +377,6 @@ static bool has_seek(const struct curl_handle *handle)
          kept(handle, KEPT_READFUNCTION) == (void *)curl_real()->fread;
 }
 
-static bool has_header(const struct curl_handle *handle)
-{
-  return handle->kept[KEPT_HEADERFUNCTION] || handle->kept[KEPT_HEADERDATA];
-}
-
 void callbacks_install(struct curl_handle *handle, const struct curl_real *real)
 {
   void *easy = handle->easy;
@@ -386,10 +388,9 @@ void callbacks_install(struct curl_handle *handle, const struct curl_real *real)
     real->easy_setopt(easy, CURL_SEEKFUNCTION, on_seek);
     real->easy_setopt(easy, CURL_SEEKDATA, handle);
   }
-  if (has_header(handle)) {
-    real->easy_setopt(easy, CURL_HEADERFUNCTION, on_header);
-    real->easy_setopt(easy, CURL_HEADERDATA, handle);
-  }
+  /* Header lines are journaled for people too, whether or not the program wants them. */
+  real->easy_setopt(easy, CURL_HEADERFUNCTION, on_header);
+  real->easy_setopt(easy, CURL_HEADERDATA, handle);
   if (handle->kept[KEPT_XFERINFOFUNCTION]) {
     real->easy_setopt(easy, CURL_XFERINFOFUNCTION, on_progress);
     real->easy_setopt(easy, CURL_XFERINFODATA, handle);

@@ -10,6 +10,7 @@ SQLITE_EXTENSION_INIT1
 #include "journal/call_table.h"
 #include "supervisor/chunk.h"
 #include "supervisor/chunk_delta.h"
+#include "supervisor/secrets.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,6 +38,7 @@ enum { PLAN_GE = 1, PLAN_GT = 2, PLAN_LE = 4, PLAN_LT = 8, PLAN_EQ = 16 };
 struct entries_table {
   sqlite3_vtab base;
   sqlite3 *database;
+  bool secrets;
 };
 
 struct attempt_start {
@@ -68,7 +70,7 @@ static int entries_connect(sqlite3 *database, void *context, int argc, const cha
   struct entries_table *table = sqlite3_malloc(sizeof *table);
   if (table == NULL)
     return SQLITE_NOMEM;
-  *table = (struct entries_table){.database = database};
+  *table = (struct entries_table){.database = database, .secrets = context != NULL};
   *ret_table = &table->base;
   return SQLITE_OK;
 }
@@ -263,6 +265,13 @@ static int entries_rowid(sqlite3_vtab_cursor *base, sqlite3_int64 *ret_rowid)
   return SQLITE_OK;
 }
 
+/* The chunk is the cursor's own copy. */
+static void hide_secrets(struct entries_cursor *cursor)
+{
+  if (!((const struct entries_table *)cursor->base.pVtab)->secrets)
+    secrets_hide_entry((struct journal_entry *)cursor->entry);
+}
+
 /* "2024-05-01T12:00:00.000000001Z" */
 static void result_time(sqlite3_context *context, uint64_t time_ns)
 {
@@ -363,6 +372,8 @@ static int entries_column(sqlite3_vtab_cursor *base, sqlite3_context *context, i
 {
   struct entries_cursor *cursor = (struct entries_cursor *)base;
   const struct journal_entry *entry = cursor->entry;
+  if (column == COLUMN_path || column == COLUMN_output)
+    hide_secrets(cursor);
   switch ((enum column)column) {
   case COLUMN_seq: sqlite3_result_int64(context, (sqlite3_int64)cursor->seq); break;
   case COLUMN_position: sqlite3_result_int64(context, (sqlite3_int64)entry->position); break;
@@ -402,9 +413,10 @@ static const sqlite3_module entries_module = {
     .xRowid = entries_rowid,
 };
 
-int entries_table_register(sqlite3 *database)
+int entries_table_register(sqlite3 *database, bool secrets)
 {
-  return sqlite3_create_module_v2(database, "entries", &entries_module, NULL, NULL);
+  return sqlite3_create_module_v2(database, "entries", &entries_module,
+                                  secrets ? (void *)&entries_module : NULL, NULL);
 }
 
 #ifndef SQLITE_CORE
@@ -416,6 +428,7 @@ __attribute__((visibility("default"))) int sqlite3_perdureentries_init(sqlite3 *
 int sqlite3_perdureentries_init(sqlite3 *database, char **ret_message, const sqlite3_api_routines *api)
 {
   SQLITE_EXTENSION_INIT2(api);
-  return entries_table_register(database);
+  int code = entries_table_register(database, false);
+  return code == SQLITE_OK ? exchanges_table_register(database, false) : code;
 }
 #endif

@@ -3,6 +3,7 @@
 #include "supervisor/format_entry.h"
 
 #include "supervisor/format_args.h"
+#include "supervisor/format_exchange.h"
 
 #include <string.h>
 #include <time.h>
@@ -102,14 +103,19 @@ static void add_call(struct text *text, const struct journal_entry *entry, const
   else
     text_addf(text, "call_%u", entry->call);
   text_add(text, "(");
-  unsigned count = format_arg_count(entry, row);
+  bool exchange = format_exchange_is(entry);
+  unsigned count = exchange ? 0 : format_arg_count(entry, row);
   for (unsigned i = 0; i < count; i++) {
     if (i > 0)
       text_add(text, ", ");
     format_arg_add(text, entry, row, i);
   }
+  if (exchange)
+    format_exchange_add_args(text, entry);
   text_add(text, ")");
-  if (entry->kind == JOURNAL_INTENT) {
+  if (exchange) {
+    format_exchange_add_result(text, entry);
+  } else if (entry->kind == JOURNAL_INTENT) {
     add_where_written(text, entry);
   } else {
     add_result(text, entry);

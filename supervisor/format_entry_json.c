@@ -3,6 +3,7 @@
 #include "supervisor/format_entry.h"
 
 #include "supervisor/format_args.h"
+#include "supervisor/format_exchange.h"
 
 #include <string.h>
 #include <time.h>
@@ -88,6 +89,23 @@ static void add_strings(struct text *text, const struct journal_entry *entry, un
   text_add(text, "]");
 }
 
+/* method and url, or the callback's name. */
+static void add_exchange(struct text *text, const struct journal_entry *entry)
+{
+  const struct journal_segment *method = journal_find_segment(entry, SEGMENT_REQUEST, 0);
+  const struct journal_segment *url = journal_find_segment(entry, SEGMENT_REQUEST, 1);
+  if (method != NULL) {
+    text_add(text, ",\"method\":");
+    text_add_json(text, method->data, method->length);
+  }
+  if (url != NULL) {
+    text_add(text, ",\"url\":");
+    text_add_json(text, url->data, url->length);
+  }
+  if (entry->kind == JOURNAL_COMPLETE && journal_arg_count(entry) > 0)
+    text_addf(text, ",\"callback\":\"%s\"", journal_callback_name((unsigned)entry->args[0]));
+}
+
 static void add_output(struct text *text, const struct journal_entry *entry)
 {
   const struct journal_segment *output = journal_find_segment(entry, SEGMENT_OUTPUT, -1);
@@ -126,6 +144,8 @@ size_t format_entry_json(const struct journal_entry *entry, uint64_t seq, char *
   add_strings(&text, entry, SEGMENT_PATH, "paths");
   add_strings(&text, entry, SEGMENT_FULL_PATH, "full_paths");
   add_strings(&text, entry, SEGMENT_TEXT, "text");
+  if (format_exchange_is(entry))
+    add_exchange(&text, entry);
   add_output(&text, entry);
   add_segments(&text, entry);
   text_addf(&text, ",\"signature\":\"0x%016llx\"}", (unsigned long long)entry->signature);

@@ -2,6 +2,7 @@
 /* What a run is, for a person. Writes nothing. */
 #include "supervisor/run_attempt.h"
 #include "supervisor/run_read.h"
+#include "supervisor/secrets.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -68,7 +69,7 @@ static int count_attempts(struct store *store, uint64_t *ret_count, struct failu
   return error;
 }
 
-static int read_store(struct store *store, struct run_info *info, struct failure *failure)
+static int read_store(struct store *store, bool secrets, struct run_info *info, struct failure *failure)
 {
   int64_t status = 0, sync = 0;
   uint64_t position;
@@ -91,6 +92,8 @@ static int read_store(struct store *store, struct run_info *info, struct failure
     error = store_strings(store, "argument", &argv, failure);
   if (error < 0)
     return error;
+  for (size_t i = 0; !secrets && argv[i] != NULL; i++)
+    secrets_hide(argv[i], strlen(argv[i]));
   info->command = quoted(argv);
   free(argv);
   info->exit_status = (int)status;
@@ -98,7 +101,8 @@ static int read_store(struct store *store, struct run_info *info, struct failure
   return info->command == NULL ? failure_set(failure, -ENOMEM, "out of memory; free some") : 0;
 }
 
-int run_info_read(const struct run_place *place, struct run_info *ret_info, struct failure *failure)
+int run_info_read(const struct run_place *place, bool secrets, struct run_info *ret_info,
+                  struct failure *failure)
 {
   struct run_info info = {0};
   struct store *store;
@@ -114,7 +118,7 @@ int run_info_read(const struct run_place *place, struct run_info *ret_info, stru
     run_advise_for(failure, error);
     return error;
   }
-  error = read_store(store, &info, failure);
+  error = read_store(store, secrets, &info, failure);
   store_close(store);
   if (error < 0) {
     run_info_release(&info);

@@ -7,6 +7,7 @@
 
 #include "journal/tail.h"
 #include "supervisor/run_lock.h"
+#include "supervisor/secrets.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -27,6 +28,7 @@ struct run_reader {
   ino_t tail_inode;
   const struct tail_header *header;
   uint8_t *buffer;             /* one entry of the tail */
+  uint8_t *hidden;             /* one entry without its secrets; NULL: they are shown */
 };
 
 int run_reader_open(const struct run_place *place, uint64_t first_seq, struct run_reader **ret_reader,
@@ -59,6 +61,13 @@ int run_reader_open(const struct run_place *place, uint64_t first_seq, struct ru
   return 0;
 }
 
+int run_reader_hide(struct run_reader *reader, struct failure *failure)
+{
+  if (reader->hidden == NULL)
+    reader->hidden = malloc(JOURNAL_ENTRY_SIZE_MAX);
+  return reader->hidden != NULL ? 0 : failure_set(failure, -ENOMEM, "out of memory; free some");
+}
+
 struct store *run_reader_store(struct run_reader *reader)
 {
   return reader->store;
@@ -81,6 +90,7 @@ void run_reader_close(struct run_reader *reader)
     store_cursor_close(reader->cursor);
   store_close(reader->store);
   free(reader->buffer);
+  free(reader->hidden);
   free(reader);
 }
 
@@ -228,6 +238,15 @@ static int next_of_both(struct run_reader *reader, const struct journal_entry **
   return 0;
 }
 
+static const struct journal_entry *hide(const struct run_reader *reader, const struct journal_entry *entry)
+{
+  struct journal_entry *copy = (struct journal_entry *)reader->hidden;
+
+  memcpy(copy, entry, entry->size);
+  secrets_hide_entry(copy);
+  return copy;
+}
+
 int run_reader_next(struct run_reader *reader, const struct journal_entry **ret_entry,
                     uint64_t *ret_seq, struct failure *failure)
 {
@@ -245,6 +264,6 @@ int run_reader_next(struct run_reader *reader, const struct journal_entry **ret_
   } while (entry != NULL && seq < reader->first_seq);
   if (entry != NULL)
     *ret_seq = seq;
-  *ret_entry = entry;
+  *ret_entry = entry != NULL && reader->hidden != NULL ? hide(reader, entry) : entry;
   return 0;
 }

@@ -19,8 +19,9 @@ struct run_info {
   char *command; /* argv, quoted for a shell */
   char *cwd;
 };
-/* -ENOENT: the run never began. */
-int run_info_read(const struct run_place *place, struct run_info *ret_info, struct failure *failure);
+/* secrets: the command is shown with its passwords (secrets.h). -ENOENT: the run never began. */
+int run_info_read(const struct run_place *place, bool secrets, struct run_info *ret_info,
+                  struct failure *failure);
 void run_info_release(struct run_info *info);
 
 /* Walks a run's entries: those in the store, then those in the tail that the drain has not moved. */
@@ -32,6 +33,8 @@ int run_reader_open(const struct run_place *place, uint64_t first_seq, struct ru
  * run, call again later. */
 int run_reader_next(struct run_reader *reader, const struct journal_entry **ret_entry,
                     uint64_t *ret_seq, struct failure *failure);
+/* From here on entries come with their secrets hidden (secrets.h). -ENOMEM. */
+int run_reader_hide(struct run_reader *reader, struct failure *failure);
 struct store *run_reader_store(struct run_reader *reader);
 void run_reader_close(struct run_reader *reader);
 

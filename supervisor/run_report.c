@@ -4,12 +4,14 @@
 
 #include "journal/call_table.h"
 #include "supervisor/format_entry.h"
+#include "supervisor/secrets.h"
 #include "supervisor/text.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* The chunk that holds `position`; its first entry's seq. */
@@ -37,7 +39,14 @@ static void print_entry(const struct journal_entry *entry, uint64_t seq, char *r
   static char line[FORMAT_ENTRY_SIZE_MAX];
   const char *call;
 
-  format_entry(entry, seq, line, sizeof line);
+  struct journal_entry *copy = malloc(entry->size);
+
+  if (copy != NULL) {
+    memcpy(copy, entry, entry->size);
+    secrets_hide_entry(copy);
+    format_entry(copy, seq, line, sizeof line);
+  }
+  free(copy);
   call = strstr(line, "] ");
   snprintf(ret_line, size, "%s", call != NULL ? call + 2 : line);
 }

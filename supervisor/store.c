@@ -93,7 +93,9 @@ static int open_database(struct store *store, struct failure *failure)
   if (error != 0 && error != -ENOENT)
     return error;
   store->sync = (unsigned)sync;
-  code = entries_table_register(store->database);
+  code = entries_table_register(store->database, false);
+  if (code == SQLITE_OK)
+    code = exchanges_table_register(store->database, false);
   if (code != SQLITE_OK)
     return store_failed(store, code, "open", failure);
   if (store->read_only)

@@ -111,3 +111,15 @@ void text_add_json_string(struct text *text, const char *string)
 {
   text_add_json(text, string, strlen(string));
 }
+
+bool text_is_plain(const void *bytes, size_t length)
+{
+  const uint8_t *at = bytes;
+  for (size_t i = 0; i < length;) {
+    size_t character = at[i] == '\t' || at[i] == '\r' || at[i] == '\n' ? 1 : utf8_length(at + i, length - i);
+    if (character == 0)
+      return false;
+    i += character;
+  }
+  return true;
+}

@@ -4,6 +4,7 @@
 #ifndef PERDURE_SUPERVISOR_TEXT_H
 #define PERDURE_SUPERVISOR_TEXT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,5 +25,8 @@ void text_add_quoted(struct text *text, const void *bytes, size_t length);
  * writes it: nothing is lost. */
 void text_add_json(struct text *text, const void *bytes, size_t length);
 void text_add_json_string(struct text *text, const char *string);
+
+/* Is it all UTF-8 without control characters but tabs and line ends? */
+bool text_is_plain(const void *bytes, size_t length);
 
 #endif

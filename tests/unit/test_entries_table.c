@@ -149,7 +149,7 @@ static void test_other_database(void)
 {
   sqlite3 *database;
   sqlite3_open(":memory:", &database);
-  entries_table_register(database);
+  entries_table_register(database, false);
   tap_ok(strstr(ask(database, "SELECT * FROM entries"), "not a perdure store") != NULL,
          "another database says that it is no store");
   sqlite3_close(database);
