@@ -24,7 +24,7 @@
 #include <sqlite3.h>
 #include <stdbool.h>
 
-#define STORE_VERSION 1
+#define STORE_VERSION 2
 
 /* Why something failed, for one line to a person. Untouched on success. */
 struct failure {

@@ -220,7 +220,7 @@ static void test_refusals(void)
              says("the newer perdure"),
          "a store of a newer version is refused and names both versions");
   store_close(created(scratch_path("older"), TAIL_SYNC_REMOTE));
-  change(scratch_path("older"), "PRAGMA user_version = 0");
+  change(scratch_path("older"), "PRAGMA user_version = 1");
   tap_ok(store_open(scratch_path("older"), false, &store, &failure) == -EPROTONOSUPPORT &&
              says("the older perdure"),
          "a store of an older version is refused and says so");
