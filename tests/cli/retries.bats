@@ -107,7 +107,8 @@ waits() {
 
 @test "a program that somebody ended by INT, TERM, HUP or QUIT is not started again" {
   for name in INT TERM HUP QUIT; do
-    run_durable --id $name -- /bin/sh -c "ulimit -c 0; kill -$name \$\$"
+    # Who starts the tests in the background has INT and QUIT ignored, and programs inherit that.
+    run_durable --id $name -- env --default-signal=$name /bin/sh -c "ulimit -c 0; kill -$name \$\$"
     assert_equal "$status" $((128 + $(kill -l $name)))
     assert_equal "$(perdure retries $name | wc -l)" 1
   done
