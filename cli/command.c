@@ -114,6 +114,7 @@ bool command_run_options(const struct command_line *line, const char *shim,
     .output = output != NULL ? run_output_named(output) : -1,
     .not_idempotent = line->given[OPTION_NOT_IDEMPOTENT],
     .keyless = line->given[OPTION_NO_IDEMPOTENCY_KEY],
+    .replayable = line->given[OPTION_REPLAYABLE],
     .say = say, .context = &voice,
   };
 

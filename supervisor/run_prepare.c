@@ -50,6 +50,8 @@ static int write_store(struct run_attempt *attempt, struct failure *failure)
   if (error == 0)
     error = store_meta_set_number(store, "keyless", attempt->keyless, failure);
   if (error == 0)
+    error = store_meta_set_number(store, "replayable", attempt->options->replayable, failure);
+  if (error == 0)
     error = run_outer_remember(store, &attempt->descriptors, attempt->tail.header, failure);
   if (error == 0)
     error = store_attempt_begin(store, attempt->number, attempt->first_seq, failure);
