@@ -134,6 +134,7 @@ bool command_run_options(const struct command_line *line, const char *shim,
     .not_idempotent = line->given[OPTION_NOT_IDEMPOTENT],
     .keyless = line->given[OPTION_NO_IDEMPOTENCY_KEY],
     .retry = line->given[OPTION_NO_RETRY] ? "none" : line->value[OPTION_RETRY],
+    .replayable = line->given[OPTION_REPLAYABLE],
     .say = say, .context = &voice,
   };
   struct retry_policy policy;

@@ -437,7 +437,7 @@ int analysis_add(struct analysis *analysis, const struct journal_entry *entry, u
     return 0;
   case -EBADMSG:
     return failure_set(failure, error,
-                       "entry %llu of the journal (%s, stream %u, call %u) contradicts those before it",
+                       "the journal is damaged: entry %llu (%s, stream %u, call %u) contradicts those before it",
                        (unsigned long long)seq, journal_kind_name(entry->kind), entry->stream,
                        entry->call);
   case -ENOTSUP:

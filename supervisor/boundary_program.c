@@ -24,7 +24,7 @@
 static enum program_kind refuse(struct failure *failure, enum program_kind kind, const char *path,
                                 const char *sentence)
 {
-  failure_set(failure, -ENOEXEC, "%s %s", path, sentence);
+  failure_set(failure, -ENOEXEC, "cannot run %s: it %s", path, sentence);
   return kind;
 }
 

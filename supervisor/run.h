@@ -67,6 +67,7 @@ struct run_options {
   bool not_idempotent;   /* a remote change of unknown outcome stops the run */
   bool keyless;          /* no Idempotency-Key is added; of a new run only */
   const char *retry;     /* as retry_policy_parse() takes it; NULL: as recorded, else the default */
+  bool replayable;       /* what is kept of changed files stays after the end; of a new run only */
   uint64_t crash_at;     /* kill point that this attempt dies at, from 1; 0: none */
   /* One line for a person, without a newline; also called from the drain's thread. */
   void (*say)(enum run_loudness loudness, const char *line, void *context);

@@ -92,6 +92,10 @@ int run_conclude(struct run_attempt *attempt, const struct run_end *end, int *re
                  struct failure *failure);
 /* Writes down that the program has exited, and removes what only an unfinished run needs. */
 int run_finish(struct run_attempt *attempt, int exit_status, struct failure *failure);
+/* Removes what a finished run does not need: run_place_tidy(). */
+int run_tidy(struct run_attempt *attempt, struct failure *failure);
+/* Does it keep what verify --replay needs of changed files after its end? */
+int run_get_replayable(struct store *store, bool *ret_replayable, struct failure *failure);
 int run_set_state(struct store *store, enum run_state state, struct failure *failure);
 /* -ENOENT: the store was never finished: the run never began. */
 int run_get_state(struct store *store, enum run_state *ret_state, struct failure *failure);

@@ -65,6 +65,25 @@ static int write_end(struct run_attempt *attempt, enum run_state state, const ch
   return error;
 }
 
+int run_get_replayable(struct store *store, bool *ret_replayable, struct failure *failure)
+{
+  int64_t replayable = 0;
+  int error = store_meta_number(store, "replayable", &replayable, failure);
+
+  if (error < 0 && error != -ENOENT)
+    return error;
+  *ret_replayable = replayable != 0;
+  return 0;
+}
+
+int run_tidy(struct run_attempt *attempt, struct failure *failure)
+{
+  bool replayable;
+  int error = run_get_replayable(attempt->store, &replayable, failure);
+
+  return error < 0 ? error : run_place_tidy(&attempt->place, !replayable, failure);
+}
+
 int run_finish(struct run_attempt *attempt, int exit_status, struct failure *failure)
 {
   int error = write_end(attempt, RUN_STATE_FINISHED, "exited", exit_status, failure);
@@ -75,7 +94,7 @@ int run_finish(struct run_attempt *attempt, int exit_status, struct failure *fai
     tail_file_close(&attempt->tail);
     attempt->tail = (struct tail_file){.fd = -1};
   }
-  return run_place_tidy(&attempt->place, failure);
+  return run_tidy(attempt, failure);
 }
 
 #define ANY_STREAM UINT32_MAX

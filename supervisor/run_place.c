@@ -260,11 +260,13 @@ int run_place_clear(const struct run_place *place, struct failure *failure)
   return remove_names(place, store_first, true, failure);
 }
 
-int run_place_tidy(const struct run_place *place, struct failure *failure)
+int run_place_tidy(const struct run_place *place, bool with_kept, struct failure *failure)
 {
-  static const char *const names[] = {"tail", "tail.next", "tail.next.new", "feed", "kept", NULL};
+  static const char *const names[] = {"tail", "tail.next", "tail.next.new", "feed", NULL};
+  static const char *const kept[] = {"kept", NULL};
+  int error = remove_names(place, names, false, failure);
 
-  return remove_names(place, names, false, failure);
+  return error == 0 && with_kept ? remove_names(place, kept, false, failure) : error;
 }
 
 void run_place_forget_empty(const struct run_place *place)

@@ -52,6 +52,8 @@ static int write_store(struct run_attempt *attempt, struct failure *failure)
   if (error == 0 && attempt->options->retry != NULL)
     error = store_meta_set_text(store, "retry", attempt->options->retry, failure);
   if (error == 0)
+    error = store_meta_set_number(store, "replayable", attempt->options->replayable, failure);
+  if (error == 0)
     error = run_outer_remember(store, &attempt->descriptors, attempt->tail.header, failure);
   if (error == 0)
     error = store_attempt_begin(store, attempt->number, attempt->first_seq, failure);

@@ -183,7 +183,7 @@ static int look_at_run(struct run_attempt *attempt, enum begin *ret_begin, int *
   }
   error = store_meta_number(attempt->store, "exit_status", &status, failure);
   if (error == 0)
-    error = run_place_tidy(&attempt->place, failure);
+    error = run_tidy(attempt, failure);
   if (error < 0)
     return error;
   *ret_begin = BEGIN_NOTHING;

@@ -101,12 +101,26 @@ static int prepare(struct run_attempt *attempt, int *ret_status, struct failure 
   return run_tail_make(attempt, &beginning, failure);
 }
 
+/* What was kept of files that the run changed is gone with its end, unless it was asked for. */
+static void say_kept(struct run_attempt *attempt)
+{
+  uint32_t code = atomic_load(&attempt->tail.header->report.code);
+  struct failure ignored;
+  bool replayable;
+
+  if ((code == TAIL_REPORT_INPUT || code == TAIL_REPORT_FAILED) &&
+      run_get_replayable(attempt->store, &replayable, &ignored) == 0 && !replayable)
+    run_say(attempt, SAY_ERROR, "run %s: what it had read and then changed was kept until its end only; `perdure "
+            "run --replayable` keeps it longer", attempt->place.id);
+}
+
 static bool judge(struct run_attempt *attempt, const struct run_end *end, int status)
 {
   struct tail_header *header = attempt->tail.header;
 
   if (atomic_load(&header->report.code) != TAIL_REPORT_NONE) {
     run_report_say(attempt, &header->report);
+    say_kept(attempt);
     return false;
   }
   if (end->killed || end->status != status) {
@@ -140,7 +154,7 @@ int run_verify_replay(const struct run_options *options, bool *ret_same, struct 
       error = run_attempt_run(attempt, false, &end, &ignored_status, failure);
     if (error == 0)
       *ret_same = judge(attempt, &end, status);
-    run_place_tidy(&attempt->place, &tidy_failure);
+    run_tidy(attempt, &tidy_failure);
   }
   run_attempt_release(attempt);
   free(attempt);

@@ -29,7 +29,7 @@ static int check_file(const char *path, struct failure *failure)
     return failure_set(failure, -EBADMSG, "%s is not a perdure store: it is not a regular file", path);
   if (status.st_uid != geteuid())
     return failure_set(failure, -EPERM,
-                       "the store %s belongs to user %u, not to you (user %u); run as its owner", path,
+                       "cannot open the store %s: it belongs to user %u, not to you (user %u); run as its owner", path,
                        (unsigned)status.st_uid, (unsigned)geteuid());
   if (status.st_size == 0)
     return failure_set(failure, -EBADMSG, "the store %s is truncated: it is empty; restore it from a copy",
@@ -66,7 +66,7 @@ static int check_version(struct store *store, struct failure *failure)
                        store->path);
   if (version != STORE_VERSION)
     return failure_set(failure, -EPROTONOSUPPORT,
-                       "the store %s has version %lld and this perdure reads version %d; use the %s "
+                       "cannot open the store %s: it has version %lld and this perdure reads version %d; use the %s "
                        "perdure that wrote it",
                        store->path, (long long)version, STORE_VERSION,
                        version > STORE_VERSION ? "newer" : "older");

@@ -94,7 +94,7 @@ static int check_owner_and_size(int fd, const char *path, uint64_t *ret_size, st
     return failure_set(failure, -EBADMSG, "%s is not a tail: it is not a regular file", path);
   if (status.st_uid != geteuid())
     return failure_set(failure, -EPERM,
-                       "the tail %s belongs to user %u, not to you (user %u); run as its owner", path,
+                       "cannot open the tail %s: it belongs to user %u, not to you (user %u); run as its owner", path,
                        (unsigned)status.st_uid, (unsigned)geteuid());
   if (status.st_size < (off_t)TAIL_HEADER_SIZE)
     return failure_set(failure, -EBADMSG, "the tail %s is truncated: %lld bytes", path,
@@ -110,7 +110,7 @@ static int check_header(const struct tail_header *header, uint64_t file_size, co
     return failure_set(failure, -EBADMSG, "%s is not a tail: it does not begin as one", path);
   if (header->version != JOURNAL_VERSION)
     return failure_set(failure, -EPROTONOSUPPORT,
-                       "the tail %s has version %u and this perdure reads version %u; use the %s "
+                       "cannot open the tail %s: it has version %u and this perdure reads version %u; use the %s "
                        "perdure that wrote it",
                        path, header->version, JOURNAL_VERSION,
                        header->version > JOURNAL_VERSION ? "newer" : "older");

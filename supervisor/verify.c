@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Checks a run's journal whole, and changes nothing. Works beside a running program: what the ring has
  * overwritten while it was looked at is not held against it. */
+#include "supervisor/change.h"
 #include "supervisor/chunk.h"
 #include "supervisor/chunk_delta.h"
 #include "supervisor/drain.h"
@@ -13,12 +14,15 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The latest intent of a stream. */
+/* A stream's open intents, the latest last. Calls between an intent and its result are a signal handler's, or
+ * those of functions that an exchange calls back. */
 struct stream_state {
   uint32_t stream;
-  uint16_t call;
-  bool open;
-  uint64_t attempt; /* that it was begun in */
+  struct open_call {
+    uint16_t call;
+    uint64_t attempt; /* that it was begun in */
+  } *open;
+  size_t open_count, open_room;
 };
 
 struct verify {
@@ -70,20 +74,73 @@ static struct stream_state *find_stream(struct verify *verify, uint32_t stream)
   return state;
 }
 
-/* An intent of an earlier attempt can only be settled by recovery. */
+static void free_stream(void *stream)
+{
+  free(((struct stream_state *)stream)->open);
+  free(stream);
+}
+
+/* Sleeps and exchanges go on with their intent in a later attempt; other ones only recovery can settle then. */
+static bool goes_on(uint16_t call)
+{
+  unsigned kind = change_of(call)->kind;
+  return kind == CHANGE_SLEEP || kind == CHANGE_EXCHANGE;
+}
+
+/* The latest open intent of `call` that a result may belong to; open_count: none. */
+static size_t find_intent(const struct verify *verify, const struct stream_state *state, uint16_t call,
+                          bool resolved)
+{
+  for (size_t i = state->open_count; i-- > 0;) {
+    const struct open_call *open = &state->open[i];
+    if (open->call == call && (open->attempt == verify->attempt || resolved || goes_on(call)))
+      return i;
+  }
+  return state->open_count;
+}
+
+static void close_intent(struct stream_state *state, size_t at)
+{
+  state->open_count--;
+  memmove(state->open + at, state->open + at + 1, (state->open_count - at) * sizeof *state->open);
+}
+
 static void check_result(struct verify *verify, struct stream_state *state,
                          const struct journal_entry *entry, uint64_t seq)
 {
   bool resolved = (entry->arg_count & JOURNAL_FLAG_RESOLVED) != 0;
-  if (!state->open || (state->attempt != verify->attempt && !resolved)) {
-    if (!verify->broken)
-      defect(verify, "entry %llu (stream %u): a result without an intent", (unsigned long long)seq,
-             entry->stream);
-  } else if (state->call != entry->call) {
+  size_t at = find_intent(verify, state, entry->call, resolved);
+  if (at < state->open_count) {
+    close_intent(state, at);
+    return;
+  }
+  bool other = at > 0 && state->open[at - 1].attempt == verify->attempt;
+  if (other)
+    close_intent(state, at - 1);
+  if (other)
     defect(verify, "entry %llu (stream %u): a result of another call than its intent",
            (unsigned long long)seq, entry->stream);
+  else if (!verify->broken)
+    defect(verify, "entry %llu (stream %u): a result without an intent", (unsigned long long)seq,
+           entry->stream);
+}
+
+/* The program has gone on: what was open in an earlier attempt, and does not go on, is as if it had never been. */
+static int add_intent(struct verify *verify, struct stream_state *state, uint16_t call)
+{
+  for (size_t i = state->open_count; i-- > 0;)
+    if (state->open[i].attempt != verify->attempt && !goes_on(state->open[i].call))
+      close_intent(state, i);
+  if (state->open_count == state->open_room) {
+    size_t room = state->open_room == 0 ? 4 : 2 * state->open_room;
+    struct open_call *grown = realloc(state->open, room * sizeof *grown);
+    if (grown == NULL)
+      return -ENOMEM;
+    state->open = grown;
+    state->open_room = room;
   }
-  state->open = false;
+  state->open[state->open_count++] = (struct open_call){call, verify->attempt};
+  return 0;
 }
 
 static int check_order(struct verify *verify, const struct journal_entry *entry, uint64_t seq)
@@ -97,13 +154,12 @@ static int check_order(struct verify *verify, const struct journal_entry *entry,
   struct stream_state *state = find_stream(verify, entry->stream);
   if (state == NULL)
     return -ENOMEM;
-  if (entry->kind == JOURNAL_RESULT) {
+  if (entry->kind == JOURNAL_INTENT)
+    return add_intent(verify, state, entry->call);
+  if (entry->kind == JOURNAL_RESULT)
     check_result(verify, state, entry, seq);
-  } else {
-    state->open = entry->kind == JOURNAL_INTENT;
-    state->call = entry->call;
-    state->attempt = verify->attempt;
-  }
+  else
+    state->open_count = 0;
   return 0;
 }
 
@@ -323,7 +379,7 @@ int64_t verify_journal(struct store *store, const char *tail_path,
     sqlite3_exec(store_database(store), "COMMIT", NULL, NULL, NULL);
   }
   free(verify.entry);
-  tdestroy(verify.streams, free);
+  tdestroy(verify.streams, free_stream);
   tail_file_close(&verify.tail);
   return error != 0 ? error : verify.defect_count;
 }

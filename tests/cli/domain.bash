@@ -70,3 +70,15 @@ assert_clear_line() {
   assert_regex "$stderr" '^perdure: .+: .+; .+$'
   assert_equal "$(wc -l <<< "$stderr")" 1
 }
+
+# crash_near_end BEFORE ID COMMAND...: kills the whole tree BEFORE kill points from the end of an undisturbed run,
+# whose output files are removed again.
+crash_near_end() {
+  local before=$1 id=$2 points
+  shift 2
+  perdure run -q --id "$id-undisturbed" -- "$@"
+  points=$(perdure sql "$id-undisturbed" "select value from meta where key = 'crash_points'")
+  perdure rm "$id-undisturbed"
+  rm -f out
+  crash_at $((points - before)) --id "$id" -- "$@"
+}

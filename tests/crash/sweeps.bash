@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
 # Sweeps of real programs: killed at every kill point, or at 150 spread evenly where there are more.
-# PERDURE_TEST_LONG: at every one, with larger inputs.
+# PERDURE_TEST_LONG: at every one, with larger inputs. PERDURE_UNCRASHED: not killed at all, and replayed.
+
+bats_require_minimum_version 1.5.0
 
 bats_load_library bats-support
 bats_load_library bats-assert
@@ -33,6 +35,11 @@ set_up_inputs() {
 
 # assert_survives COMMAND...: the same at every kill point, and the same uncrashed as without perdure.
 assert_survives() {
+  if [ -n "${PERDURE_UNCRASHED-}" ]; then
+    load reproduced
+    assert_reproduced "$@"
+    return
+  fi
   local points=${sweep_points-150}
   [ -z "${PERDURE_TEST_LONG-}" ] || points=all
   run --separate-stderr "$PERDURE" check --points "$points" --jobs 1 --from "$inputs" "${check_options[@]}" -- "$@"

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the check of a whole journal finds, and which tails are refused. */
+#include "journal/call_table.h"
 #include "tests/unit/scratch_run.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 static int open_tail(const char *path)
 {
@@ -68,6 +70,14 @@ static void test_order(void)
   drain(&run, false);
   tap_ok(defects(&run) == 2 && strstr(last_defect, "entry 9 ") && strstr(last_defect, "without"),
          "a result without an intent is a defect");
+  append_kind(&run, JOURNAL_INTENT, CALL_ID_EXCHANGE, 0);
+  append_kind(&run, JOURNAL_INTENT, 1, 0);
+  append_kind(&run, JOURNAL_RESULT, 1, 0);
+  append_kind(&run, JOURNAL_RESULT, CALL_ID_EXCHANGE, 0);
+  append_kind(&run, JOURNAL_INTENT, SYS_nanosleep, 0);
+  append_kind(&run, JOURNAL_ATTEMPT, 1026, 0);
+  append_kind(&run, JOURNAL_RESULT, SYS_nanosleep, 0);
+  tap_ok(defects(&run) == 2, "calls between an intent and its result, and a sleep that goes on, are none");
   run_close(&run);
 }
 
