@@ -23,7 +23,7 @@ SCRIPT
 # start_job LINES: in the background. $supervisor; $program as soon as it is about to write.
 start_job() {
   [ -e up ] || mkfifo up
-  "$PERDURE" run -q --id job -- /usr/bin/python3 job.py "$1" > said &
+  "$PERDURE" run -q --no-retry --id job -- /usr/bin/python3 job.py "$1" > said &
   supervisor=$!
   read -t 30 -r program <> up
 }
