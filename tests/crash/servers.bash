@@ -104,10 +104,9 @@ stop_servers() {
 # The keys of those of the run's exchanges that have their end in the journal, one a line.
 answered_keys() {
   local seq
-  for seq in $("$PERDURE" sql job "select i.seq from entries r join entries i on i.position = cast(r.args as integer)
-      where r.call_id = 1100 and r.kind = 'result' and i.call_id = 1100 and i.kind = 'intent'"); do
-    "$PERDURE" show job "$seq" | mawk '/^    [0-9a-f]+  / { printf "%s", substr($0, 64) } END { print "" }' |
-      sed -nE 's/.*Idempotency-Key: (.{36}).*/\1/p'
+  # As `http` sees it: what a killed run has left in its tail counts too.
+  for seq in $("$PERDURE" http --json job | jq -r '.[] | select(.state != "under way") | .seq'); do
+    "$PERDURE" show job "$seq" | sed -nE 's/.*Idempotency-Key: (.{36}).*/\1/p'
   done
 }
 
