@@ -11,41 +11,45 @@ changing='clone,close,exit_group,fallocate,fchmod,fdatasync,flock,fsync,ftruncat
 setup() {
   load ../cli/domain.bash
   set_up_place
-  cat > job.sh <<'SCRIPT'
-i=0
-while [ $i -lt 6 ]; do
-  i=$((i + 1))
-  echo "line $i" >> out
-  mv out new
-  mv new out
-done
+  cat > job.pl <<'SCRIPT'
+open my $input, "<", "input";
+my $first = <$input>;
+for my $i (1 .. 6) {
+  open my $out, ">>", "out";
+  syswrite $out, "line $i\n";
+  rename "out", "new";
+  rename "new", "out";
+  # What was read is kept before it is cut.
+  truncate "input", 10 if $i == 4;
+}
 SCRIPT
-  job=(run -q --id job -- /bin/sh job.sh)
-  # Outside of perdure's directory, which is put back for each kill.
-  cp -a "$PWD" "$BATS_TEST_TMPDIR/before"
+  job=(run -q --id job -- /usr/bin/perl job.pl)
 }
 
-# One line for each changing call of an undisturbed attempt from here: its name, and how often it comes.
+# A new run: nothing of it is there, and its input is whole.
+begin_anew() {
+  rm -rf "$PERDURE_DIR" out new
+  seq 30000 > input
+}
+
+# An attempt that was killed: point $point.
+begin_crashed() {
+  begin_anew
+  PERDURE_CRASH_AT=$point run "$PERDURE" "${job[@]}"
+  assert_equal "$status" 137
+}
+
+find_points() {
+  begin_anew
+  perdure "${job[@]}"
+  points=$(perdure sql job "select value from meta where key = 'crash_points'")
+}
+
+# One line for each changing call of an undisturbed attempt from here: how often it comes, and its name.
 count_calls() {
   strace -qq -o trace -e trace="$changing" "$PERDURE_ITSELF" "${job[@]}" 3>&- < /dev/null
   sed -n 's/^\([a-z0-9_]*\)(.*/\1/p' trace | sort | uniq -c
   rm trace
-}
-
-save() {
-  mkdir -p "$PERDURE_DIR"
-  rm -rf "$BATS_TEST_TMPDIR/saved"
-  mkdir "$BATS_TEST_TMPDIR/saved"
-  cp -a "$PERDURE_DIR" "$BATS_TEST_TMPDIR/saved/perdure"
-  cp -a "$PWD" "$BATS_TEST_TMPDIR/saved/work"
-}
-
-# The same directory, and in it the same files: what a run has opened must still be where it was.
-put_back() {
-  rm -rf "$PERDURE_DIR"
-  cp -a "$BATS_TEST_TMPDIR/saved/perdure" "$PERDURE_DIR"
-  rm -f out new
-  cp -a "$BATS_TEST_TMPDIR/saved/work/." .
 }
 
 # kill_at CALL N: an attempt whose supervisor dies on the way into its Nth CALL. $status.
@@ -59,66 +63,59 @@ assert_ends_rightly() {
   assert_equal "$status" 0
   assert_equal "$(cat out)" "$(seq -f 'line %g' 6)"
   assert_not_exist new
+  assert_equal "$(stat -c %s input)" 10
 }
 
-# assert_each_kill_harmless: from what save() has put aside, for each changing call of the attempt.
+# assert_each_kill_harmless BEGIN: for each changing call of the attempt that follows what BEGIN makes, or for every
+# second one of each name.
 assert_each_kill_harmless() {
-  local count name number kills=0
+  local count name number kills=0 step=2
+  [ -z "${PERDURE_TEST_LONG-}" ] || step=1
+  "$1"
   count_calls > calls
-  mv calls "$BATS_TEST_TMPDIR/calls"
   while read -r count name; do
-    for ((number = 1; number <= count; number++)); do
-      put_back
+    for ((number = 1; number <= count; number += step)); do
+      "$1"
       kill_at "$name" "$number"
       [ "$status" -ne 137 ] || kills=$((kills + 1))
       assert_ends_rightly "killed at $name $number"
       run -0 perdure verify job
     done
-  done < "$BATS_TEST_TMPDIR/calls"
+  done < calls
   echo "# killed at $kills calls" >&3
   assert [ "$kills" -gt 30 ]
 }
 
 @test "killed anywhere while a run is made and concluded: the same command begins it, or goes on with it" {
-  save
-  assert_each_kill_harmless
+  assert_each_kill_harmless begin_anew
 }
 
 @test "killed anywhere in the recovery: the next one comes to the right end" {
-  crash_near_end 30 job /bin/sh job.sh
-  save
-  assert_each_kill_harmless
+  find_points
+  # Before a rename, and after it.
+  point=$((points - 29))
+  assert_each_kill_harmless begin_crashed
 }
 
 @test "killed anywhere in the recovery of a run that has kept what it cut" {
-  cat > job.sh <<'SCRIPT'
-read first < input
-echo "line 1" > out
-exec 3< input
-cp input new
-for i in 2 3 4 5 6; do echo "line $i" >> out; done
-: > input
-rm new
-SCRIPT
-  seq 30000 > input
-  rm -rf "$BATS_TEST_TMPDIR/before"
-  crash_at 40 --id job -- /bin/sh job.sh
-  save
-  assert_each_kill_harmless
+  find_points
+  point=$((points - 14))
+  assert_each_kill_harmless begin_crashed
 }
 
-@test "one recovery killed after the other, each a call later: it comes to the right end all the same" {
-  crash_near_end 30 job /bin/sh job.sh
-  save
-  count_calls > "$BATS_TEST_TMPDIR/calls"
-  put_back
+@test "one recovery killed after the other, each some calls later: it comes to the right end all the same" {
+  find_points
+  point=$((points - 14))
+  begin_crashed
+  count_calls > calls
+  begin_crashed
   while read -r count name; do
-    for ((number = 1; number <= count; number += 3)); do
+    for ((number = 1; number <= count; number += 2)); do
       kill_at "$name" "$number"
       # A call that comes too late to stop it: the run has ended, rightly.
       [ "$status" -eq 137 ] || break 2
     done
-  done < "$BATS_TEST_TMPDIR/calls"
+  done < calls
   assert_ends_rightly "after many"
   run -0 perdure verify job
 }
