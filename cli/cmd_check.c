@@ -156,6 +156,8 @@ static void print_report(const struct command_line *line, const struct check_rep
     print_shown(line, &report->shown[i]);
   if (report->different > report->shown_count)
     printf("and %" PRIu64 " more that are different\n", report->different - report->shown_count);
+  printf("kill points: %" PRIu64 "%s\n", report->total,
+         report->points < report->total ? ", of which only some are tried" : "");
   if (report->not_reached > 0)
     printf("not reached, because the run ended before: %" PRIu64 "\n", report->not_reached);
   if (report->scratch[0] != '\0')
@@ -189,9 +191,12 @@ int cmd_check(const struct command_line *line)
   progress_bar_begin(&view.bar);
   error = check_sweep(&options, &report, &failure);
   progress_bar_end(&view.bar);
-  if (error < 0)
+  if (error < 0) {
+    run_advise_for(&failure, error);
     return command_fail("check: %s", failure.text);
+  }
   if (report.signal != 0) {
+    command_fail("check: ended by signal %d (%s)", report.signal, strsignal(report.signal));
     signal(report.signal, SIG_DFL);
     raise(report.signal);
   }

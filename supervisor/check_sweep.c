@@ -250,7 +250,7 @@ static int take_message(struct sweep *sweep, struct lane_process *lane)
   if (length < 0 && (errno == EINTR || errno == EAGAIN))
     return 0;
   if (length != (ssize_t)sizeof message)
-    return failure_set(sweep->failure, -EIO, "a lane of the sweep ended before its time");
+    return failure_set(sweep->failure, -EIO, "a lane of the sweep ended before its time: it was killed, or failed; begin again");
   switch (message.kind) {
   case CHECK_MESSAGE_READY:
     return take_ready(sweep, &message);
@@ -336,6 +336,19 @@ static int sweep_in_scratch(struct sweep *sweep)
   return error;
 }
 
+/* What else went wrong, or came out different, is because of that. */
+static int check_scratch_there(const struct sweep *sweep)
+{
+  struct stat status;
+  char from[PATH_MAX];
+
+  check_lane_path(sweep->report->scratch, "from", from);
+  if (stat(from, &status) == 0 || errno != ENOENT)
+    return 0;
+  return failure_set(sweep->failure, -ENOENT, "the sweep's directory %.500s is gone: somebody has removed it; give "
+                     "another place with TMPDIR, and begin again", sweep->report->scratch);
+}
+
 int check_sweep(const struct check_options *options, struct check_report *ret_report,
                 struct failure *failure)
 {
@@ -349,6 +362,8 @@ int check_sweep(const struct check_options *options, struct check_report *ret_re
   if (error < 0)
     return error;
   error = sweep_in_scratch(&sweep);
+  if (report.signal == 0 && check_scratch_there(&sweep) < 0)
+    error = -ENOENT;
   if (!options->keep &&
       (error < 0 || report.signal != 0 || (report.different == 0 && report.uncrashed == NULL))) {
     int removed = check_tree_remove(report.scratch, error < 0 ? &ignored : failure);

@@ -103,6 +103,6 @@ void run_advise_for(struct failure *failure, int error)
     run_advise(failure, "try again when that has ended");
     return;
   default:
-    run_advise(failure, "put that right, and try again; nothing is lost");
+    run_advise(failure, "put that right, and try again");
   }
 }

@@ -140,3 +140,23 @@ attempts='sqlite3 ../perdure/runs/check/run.db "select count(*) from attempt" 2>
   run -1 kill -0 "$program"
   assert_scratch_gone
 }
+
+@test "the kill points of several threads at once are counted exactly" {
+  counted=$(dirname "$PERDURE_ITSELF")/tests/programs/counted_threads
+  for calls in 1000 6000; do
+    check --points 1 -- "$counted" $calls
+    assert_equal "$status" 0
+    points+=("$(sed -n 's/^kill points: \([0-9]*\).*/\1/p' <<< "$output")")
+  done
+  # Before and after each call of each thread.
+  assert_equal $((points[1] - points[0])) $((2 * 4 * 5000))
+}
+
+@test "a sweep whose directory is removed by somebody says so, in one line" {
+  # shellcheck disable=SC2016  # the inner shell's
+  check -- sh -c 'rm -rf "$TMPDIR"/perdure-check-*'
+  assert_equal "$status" 125
+  assert_clear_line
+  assert_regex "$stderr" "the sweep's directory $TMPDIR/perdure-check-[^/]* is gone"
+  assert_equal "$output" ""
+}
