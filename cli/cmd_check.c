@@ -141,7 +141,7 @@ static void print_shown(const struct command_line *line, const struct check_show
     printf(" at point %" PRIu64, shown->second);
   printf(", stdout %s: %s\n", shown->to_file ? "a file" : "a pipe", shown->text);
   if (shown->kept[0] != '\0')
-    printf("  what it left: %s\n", shown->kept);
+    printf("  what it left: %s\n  its journal: perdure log --dir %s/perdure check\n", shown->kept, shown->kept);
   fputs("  to repeat it: ", stdout);
   print_again(line, shown->point);
 }

@@ -64,6 +64,57 @@ static bool try_command(char *path, const char *directory, const char *relative,
   return raw_syscall3(SYS_execve, (uint64_t)path, (uint64_t)argv, (uint64_t)environment) == 0;
 }
 
+static bool is_this_program(const char *path)
+{
+  struct stat wanted, found;
+  return raw_syscall4(SYS_newfstatat, (uint64_t)(int64_t)AT_FDCWD, (uint64_t) "/proc/self/exe", (uint64_t)&wanted, 0) == 0 &&
+         raw_syscall4(SYS_newfstatat, (uint64_t)(int64_t)AT_FDCWD, (uint64_t)path, (uint64_t)&found, 0) == 0 &&
+         wanted.st_dev == found.st_dev && wanted.st_ino == found.st_ino;
+}
+
+/* Does execvp find this program under that name? */
+static bool is_found_in_path(const char *name, char *const *environment)
+{
+  char path[2 * PATH_ROOM];
+  const char *list = environment_value(environment, "PATH");
+  while (list && *list) {
+    size_t length = 0;
+    while (list[length] && list[length] != ':')
+      length++;
+    if (length + raw_length(name) + 2 < PATH_ROOM) {
+      raw_copy(path, list, length);
+      path[length] = 0;
+      path_put_text(path, path_put_text(path, length, length ? "/" : ""), name);
+      if (raw_syscall2(SYS_access, (uint64_t)path, X_OK) == 0)
+        return is_this_program(path);
+    }
+    list += length + (list[length] != 0);
+  }
+  return false;
+}
+
+/* How the program was called, which programs of several names go by: argv[0], else the path that was executed
+ * (of a script, that is the script's). false: neither is this program. */
+static bool name_of_call(char **argv, char *const *environment, const char **ret_name)
+{
+  bool has_slash = false;
+  for (const char *c = argv[0]; c && *c; c++)
+    has_slash = has_slash || *c == '/';
+  if (argv[0] && argv[0][0] && (has_slash ? is_this_program(argv[0]) : is_found_in_path(argv[0], environment))) {
+    *ret_name = argv[0];
+    return true;
+  }
+  char *const *end = environment;
+  while (*end)
+    end++;
+  for (const Elf64_auxv_t *auxv = (const Elf64_auxv_t *)(end + 1); auxv->a_type != AT_NULL; auxv++)
+    if (auxv->a_type == AT_EXECFN && is_this_program((const char *)auxv->a_un.a_val)) {
+      *ret_name = (const char *)auxv->a_un.a_val;
+      return true;
+    }
+  return false;
+}
+
 /* Runs the program again, as `perdure run -- PROGRAM ARG...`. */
 __attribute__((noreturn)) static void run_supervised(int argc, char **argv, char **environment)
 {
@@ -80,7 +131,9 @@ __attribute__((noreturn)) static void run_supervised(int argc, char **argv, char
   arguments[used++] = (char *)"perdure";
   arguments[used++] = (char *)"run";
   arguments[used++] = (char *)"--";
-  arguments[used++] = program;
+  const char *name = program;
+  name_of_call(argv, environment, &name);
+  arguments[used++] = (char *)name;
   for (int i = 1; i < argc; i++)
     arguments[used++] = argv[i];
   path_put_text(directory, 0, engine.preload);

@@ -66,7 +66,7 @@ attempts='sqlite3 ../perdure/runs/check/run.db "select count(*) from attempt" 2>
   kept=$(sed -n 's/^  what it left: //p' <<< "$output" | head -n 1)
   assert_dir_exists "$kept/work"
   assert_file_exists "$kept/stdout"
-  run -0 perdure log --dir "$kept/perdure" check
+  run -0 eval "$(sed -n 's/^  its journal: //p' <<< "$output" | head -n 1)"
   run --separate-stderr -1 eval "$again"
   assert_line "1 points, 0 the same, 1 different"
 }
@@ -159,4 +159,32 @@ attempts='sqlite3 ../perdure/runs/check/run.db "select count(*) from attempt" 2>
   assert_clear_line
   assert_regex "$stderr" "the sweep's directory $TMPDIR/perdure-check-[^/]* is gone"
   assert_equal "$output" ""
+}
+
+@test "a program whose effects go past libc is found not to survive: the point, the difference, the command again" {
+  cat > past.c <<'SOURCE'
+#include <fcntl.h>
+#include <stdio.h>
+static void write_past(int fd, const char *text, long length)
+{
+  long result;
+  __asm__ volatile("syscall" : "=a"(result) : "a"(1L), "D"((long)fd), "S"(text), "d"(length) : "rcx", "r11", "memory");
+}
+int main(void)
+{
+  int log = open("log", O_WRONLY | O_CREAT | O_APPEND, 0666);
+  for (int i = 0; i < 3; i++) {
+    write_past(log, "past\n", 5);
+    dprintf(log, "line %d\n", i);
+  }
+  return 0;
+}
+SOURCE
+  cc -o past past.c
+  check -- ./past
+  assert_equal "$status" 1
+  assert_line --regexp '^point [0-9]+, killed there.*: the file log: at byte [0-9]+: "[^"]*" expected, "[^"]*" came'
+  assert_line --regexp '^[0-9]+ points, [0-9]+ the same, [1-9][0-9]* different$'
+  run --separate-stderr -1 eval "$(sed -n 's/^  to repeat it: //p' <<< "$output" | head -n 1)"
+  assert_line "1 points, 0 the same, 1 different"
 }

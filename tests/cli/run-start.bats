@@ -179,3 +179,27 @@ print(all(re.fullmatch("sh-[0-9a-f]{8}", run["id"]) for run in runs), {run["stat
   run_durable --id job -- true
   assert_equal "$(ls "$PERDURE_DIR/runs/job" | sort | xargs)" "lock owner run.db run.db-shm run.db-wal"
 }
+
+@test "preloaded alone, a program runs as under perdure run: its name, its status, and it is resumed" {
+  shim=$(dirname "$PERDURE_ITSELF")/libperdure-shim.so
+  printf '#!/bin/sh\necho "$0 $1" >> out\necho more >> out\nexit 3\n' > script
+  chmod +x script
+  for words in "/bin/sh -c 'echo \$0; exit 3'" "sh -c 'echo \$0; exit 3'" "./script word" "$PWD/script word"; do
+    rm -f out
+    eval "run -3 env LD_PRELOAD=$shim $words"
+    preloaded=$output
+    eval "run -3 perdure run -- $words"
+    assert_equal "$output" "$preloaded"
+  done
+  # Of a script, what its #! line makes of it is what was preloaded.
+  assert_equal "$(perdure ls | wc -l)" 7
+  rm -f out
+  run -137 env LD_PRELOAD="$shim" PERDURE_CRASH_AT=30 /bin/sh -c 'echo a >> out; echo b >> out'
+  run --separate-stderr -0 env LD_PRELOAD="$shim" /bin/sh -c 'echo a >> out; echo b >> out'
+  assert_regex "$stderr" '^perdure: resuming sh-'
+  assert_equal "$(cat out)" $'a\nb'
+  # The same run as perdure's own.
+  assert_equal "$(perdure ls | wc -l)" 8
+  perdure run -- /bin/sh -c 'echo a >> out; echo b >> out'
+  assert_equal "$(perdure ls | wc -l)" 8
+}
