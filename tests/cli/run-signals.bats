@@ -107,3 +107,37 @@ SCRIPT
   assert_equal "$status" 0
   assert_output "done"
 }
+
+@test "Ctrl-Z stops the job for its shell, fg goes on with it, and Ctrl-C ends it" {
+  cat > job.py <<'SCRIPT'
+import sys
+print("ready", flush=True)
+sys.stdin.readline()
+print("went on", flush=True)
+sys.stdin.readline()
+SCRIPT
+  cat > script.py <<'SCRIPT'
+os.write(master, b"PS1='shell> '; set -m\n")
+until(b"shell> ")
+os.write(master, b"'" + os.environ["COMMAND"].encode() + b"' run -q --id job -- /usr/bin/python3 job.py\n")
+until(b"ready\r\n")
+os.write(master, b"\x1a")
+print("stopped" if b"Stopped" in until(b"shell> ") else "not stopped")
+os.write(master, b"jobs\n")
+print("one job" if until(b"shell> ").count(b"Stopped") == 1 else "other jobs")
+os.write(master, b"fg\n")
+until(b"job.py\r\n")
+os.write(master, b"\n")
+until(b"went on\r\n")
+os.write(master, b"\x03")
+until(b"shell> ")
+os.write(master, b"echo status $?\n")
+print("interrupted" if b"status 130" in until(b"shell> ") else "not interrupted")
+os.write(master, b"exit 6\n")
+SCRIPT
+  COMMAND=$PERDURE run on_terminal /bin/bash --norc --noprofile -i
+  assert_line stopped
+  assert_line "one job"
+  assert_line interrupted
+  assert_line "exit 6"
+}
