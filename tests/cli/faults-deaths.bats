@@ -22,10 +22,10 @@ SCRIPT
 
 # start_job LINES [OPTION...]: in the background. $supervisor; $program as soon as it is about to write.
 start_job() {
-  local lines=$1
+  local count=$1
   shift
   [ -e up ] || mkfifo up
-  "$PERDURE" run -q --id job "$@" -- /usr/bin/python3 job.py "$lines" > said &
+  "$PERDURE" run -q --id job "$@" -- /usr/bin/python3 job.py "$count" > said &
   supervisor=$!
   read -t 30 -r program <> up
 }
@@ -49,10 +49,10 @@ assert_ends_rightly() {
     await_supervisor
     assert_equal "$status" 137
     # What the program did is in the journal, all of it: as many lines as there are, and one that may be under way.
-    lines=$(grep -c . out 2> /dev/null || true)
+    written=$(grep -c . out 2> /dev/null || true)
     recorded=$(perdure log job | grep -c 'write(3, "line .*intent' || true)
-    assert [ "$recorded" -ge "${lines:-0}" ]
-    assert [ "$recorded" -le $((${lines:-0} + 1)) ]
+    assert [ "$recorded" -ge "${written:-0}" ]
+    assert [ "$recorded" -le $((${written:-0} + 1)) ]
     assert_equal "$(stat -c %s out 2> /dev/null || echo 0)" "$size"
     perdure rm job
     rm -f out
