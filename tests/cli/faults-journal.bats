@@ -31,6 +31,18 @@ crashed_run() {
   cp out "$BATS_TEST_TMPDIR/out"
 }
 
+# crashed_run with its newest entries in the tail alone, listed in `entries`: what the store has too is not read from the
+# tail again. On a machine that is busy the drain may come in between.
+crashed_run_in_tail() {
+  until crashed_run
+        stored=$(perdure sql job "select coalesce(max(end_position), 0) from chunk")
+        damage_tail list | mawk -v stored="$stored" 'NR > 1 && $1 >= stored' > entries
+        [ "$(wc -l < entries)" -gt 20 ]; do
+    perdure rm job
+    rm out
+  done
+}
+
 put_back() {
   rm -rf "$PERDURE_DIR"
   cp -a "$BATS_TEST_TMPDIR/aside" "$PERDURE_DIR"
@@ -135,10 +147,7 @@ SCRIPT
 }
 
 @test "a byte changed in any entry of the tail: refused, wherever in the entry" {
-  crashed_run
-  # What the store has already is not read from the tail again: the entries from the program's beginning on.
-  damage_tail list | tail -n +2 > entries
-  assert [ "$(wc -l < entries)" -gt 20 ]
+  crashed_run_in_tail
   turn=0
   while read -r position size; do
     # A different place in each entry: checksum, size, stream, call, kind, result, and the payload.
@@ -151,9 +160,7 @@ SCRIPT
 }
 
 @test "an entry that is gone from the middle of the tail: refused, or said to diverge, and nothing is done" {
-  crashed_run
-  # But the newest two: that write's intent, which recovery drops, and the close before it, which is repeated.
-  damage_tail list | tail -n +2 | head -n -2 > entries
+  crashed_run_in_tail
   while read -r position _; do
     damage_tail flip "$position" 0
     run_durable -q "${job[@]}"
@@ -161,7 +168,8 @@ SCRIPT
     assert_clear_line
     run -0 cmp out "$BATS_TEST_TMPDIR/out"
     put_back
-  done < entries
+    # But the newest two: that write's intent, which recovery drops, and the close before it, which is repeated.
+  done < <(head -n -2 entries)
   assert_ends_rightly
 }
 
