@@ -205,3 +205,54 @@ SCRIPT
   assert_ends_rightly
   run -0 perdure verify job
 }
+
+@test "a byte changed anywhere in the store: refused, or it did not matter" {
+  # All of the journal is in the store: the program's own death lets the drain finish.
+  cat > steps.sh <<'SCRIPT'
+i=0
+while [ $i -lt 20 ]; do
+  i=$((i + 1))
+  echo "line $i" >> out
+  [ $i -ne 10 ] || kill -9 $$
+done
+SCRIPT
+  run_durable --no-retry "${job[@]}"
+  assert_equal "$status" 137
+  python3 - "$run/run.db" <<'SCRIPT'
+import sqlite3, sys
+store = sqlite3.connect(sys.argv[1])
+store.execute("pragma wal_checkpoint(truncate)")
+SCRIPT
+  rm -rf "$BATS_TEST_TMPDIR/aside"
+  cp -a "$PERDURE_DIR" "$BATS_TEST_TMPDIR/aside"
+  cp out "$BATS_TEST_TMPDIR/out"
+  put_back
+  run_durable -q --no-retry "${job[@]}"
+  assert_equal "$status" 137
+  cp out expected
+  refused=0 step=2503
+  [ -z "${PERDURE_TEST_LONG-}" ] || step=101
+  for ((offset = 0; offset < $(stat -c %s "$BATS_TEST_TMPDIR/aside/runs/job/run.db"); offset += step)); do
+    put_back
+    python3 - "$run/run.db" $offset <<'SCRIPT'
+import sys
+with open(sys.argv[1], "r+b") as store:
+    store.seek(int(sys.argv[2]))
+    byte = store.read(1)[0]
+    store.seek(-1, 1)
+    store.write(bytes([byte ^ 0x20]))
+SCRIPT
+    run_durable -q --no-retry "${job[@]}"
+    case $status in
+      137) run -0 cmp out expected ;;
+      *)
+        refused=$((refused + 1))
+        assert_equal "$status" 125
+        assert_clear_line
+        run -0 cmp out "$BATS_TEST_TMPDIR/out"
+        ;;
+    esac
+  done
+  echo "# refused $refused" >&3
+  assert [ "$refused" -gt 0 ]
+}
