@@ -81,7 +81,7 @@ int run_tidy(struct run_attempt *attempt, struct failure *failure)
   bool replayable;
   int error = run_get_replayable(attempt->store, &replayable, failure);
 
-  return error < 0 ? error : run_place_tidy(&attempt->place, !replayable, failure);
+  return error < 0 ? error : run_place_tidy(&attempt->place, replayable, failure);
 }
 
 int run_finish(struct run_attempt *attempt, int exit_status, struct failure *failure)

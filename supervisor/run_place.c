@@ -260,13 +260,19 @@ int run_place_clear(const struct run_place *place, struct failure *failure)
   return remove_names(place, store_first, true, failure);
 }
 
-int run_place_tidy(const struct run_place *place, bool with_kept, struct failure *failure)
+int run_place_tidy(const struct run_place *place, bool replayable, struct failure *failure)
 {
-  static const char *const names[] = {"tail", "tail.next", "tail.next.new", "feed", NULL};
-  static const char *const kept[] = {"kept", NULL};
-  int error = remove_names(place, names, false, failure);
+  static const char *const names[] = {"tail", "tail.next", "tail.next.new", "feed", "kept", NULL};
+  char kept[PATH_MAX], whole[PATH_MAX];
 
-  return error == 0 && with_kept ? remove_names(place, kept, false, failure) : error;
+  run_place_path(place, "kept", kept);
+  run_place_path(place, RUN_KEPT_WHOLE, whole);
+  /* Once: what lies in kept/ later is a replay's own. */
+  if (replayable && renameat2(AT_FDCWD, kept, AT_FDCWD, whole, RENAME_NOREPLACE) < 0 && errno != EEXIST &&
+      errno != ENOENT)
+    return failure_set(failure, -errno, "cannot rename %s: %s; look at that directory's permissions", kept,
+                       strerror(errno));
+  return remove_names(place, names, false, failure);
 }
 
 void run_place_forget_empty(const struct run_place *place)

@@ -45,8 +45,11 @@ void run_place_path(const struct run_place *place, const char *name, char *ret_p
 int run_place_clear(const struct run_place *place, struct failure *failure);
 /* With the owner's lock held: removes the run's directory if it holds no run. */
 void run_place_forget_empty(const struct run_place *place);
-/* Removes what only an unfinished run needs: tail, feed; with_kept: kept/ too. */
-int run_place_tidy(const struct run_place *place, bool with_kept, struct failure *failure);
+/* Where a finished run has what was in kept/, if it is to be replayed whole. */
+#define RUN_KEPT_WHOLE "kept.whole"
+/* Removes what only an unfinished run needs: tail, feed, kept/. replayable: what kept/ held stays as
+ * RUN_KEPT_WHOLE. */
+int run_place_tidy(const struct run_place *place, bool replayable, struct failure *failure);
 
 /* Calls `each` with every run's id, in the directory's order, until it returns non-zero. */
 int run_place_list(const char *base, int (*each)(const char *id, void *context), void *context,

@@ -57,7 +57,9 @@ static int make_feed(struct run_attempt *attempt, struct run_beginning *beginnin
     return error;
   analysis_summary(analysis, ret_summary);
   run_place_path(&attempt->place, "feed", feed);
-  run_place_path(&attempt->place, "kept", kept);
+  run_place_path(&attempt->place, RUN_KEPT_WHOLE, kept);
+  if (access(kept, F_OK) < 0)
+    run_place_path(&attempt->place, "kept", kept);
   error = recover_publish(analysis, attempt->store, NULL, 0, kept, feed, &beginning->feed_size, failure);
   if (error == 0)
     error = run_feed_cursor(feed, &beginning->feed_cursor, failure);

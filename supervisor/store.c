@@ -32,7 +32,7 @@ static int check_file(const char *path, struct failure *failure)
                        "cannot open the store %s: it belongs to user %u, not to you (user %u); run as its owner", path,
                        (unsigned)status.st_uid, (unsigned)geteuid());
   if (status.st_size == 0)
-    return failure_set(failure, -EBADMSG, "the store %s is truncated: it is empty; restore it from a copy",
+    return failure_set(failure, -EBADMSG, "cannot use the store %s: it is truncated: it is empty; restore it from a copy",
                        path);
   return 0;
 }

@@ -34,9 +34,9 @@ static int store_damaged(sqlite3 *database, const char *path, const char *detail
   uint64_t size, expected;
   if (database != NULL && file_is_truncated(database, &size, &expected))
     return failure_set(failure, -EBADMSG,
-                       "the store %s is truncated: %llu bytes of %llu are there; restore it from a copy",
+                       "cannot use the store %s: it is truncated: %llu bytes of %llu are there; restore it from a copy",
                        path, (unsigned long long)size, (unsigned long long)expected);
-  return failure_set(failure, -EBADMSG, "the store %s is corrupt (%s); restore it from a copy", path,
+  return failure_set(failure, -EBADMSG, "cannot use the store %s: it is corrupt (%s); restore it from a copy", path,
                      detail);
 }
 

@@ -20,10 +20,12 @@ print("done")
 SCRIPT
 }
 
-# start_job LINES: in the background. $supervisor; $program as soon as it is about to write.
+# start_job LINES [OPTION...]: in the background. $supervisor; $program as soon as it is about to write.
 start_job() {
+  local count=$1
+  shift
   [ -e up ] || mkfifo up
-  "$PERDURE" run -q --no-retry --id job -- /usr/bin/python3 job.py "$1" > said &
+  "$PERDURE" run -q --id job "$@" -- /usr/bin/python3 job.py "$count" > said &
   supervisor=$!
   read -t 30 -r program <> up
 }
@@ -47,10 +49,10 @@ assert_ends_rightly() {
     await_supervisor
     assert_equal "$status" 137
     # What the program did is in the journal, all of it: as many lines as there are, and one that may be under way.
-    lines=$(grep -c . out 2> /dev/null || true)
+    written=$(grep -c . out 2> /dev/null || true)
     recorded=$(perdure log job | grep -c 'write(3, "line .*intent' || true)
-    assert [ "$recorded" -ge "${lines:-0}" ]
-    assert [ "$recorded" -le $((${lines:-0} + 1)) ]
+    assert [ "$recorded" -ge "${written:-0}" ]
+    assert [ "$recorded" -le $((${written:-0} + 1)) ]
     assert_equal "$(stat -c %s out 2> /dev/null || echo 0)" "$size"
     perdure rm job
     rm -f out
@@ -64,8 +66,18 @@ assert_ends_rightly() {
   assert_ends_rightly 20000
 }
 
-@test "the program killed alone from outside: said, 137, and the same command comes to the right end" {
-  start_job 200000
+@test "the program killed alone from outside: it is started again at once, and comes to the right end" {
+  start_job 200000 --retry min=1ms,jitter=0
+  kill -9 "$program"
+  await_supervisor
+  assert_equal "$status" 0
+  assert_equal "$(cat out)" "$(seq -f 'line %g' 0 199999)"
+  run -0 perdure sql job "select ended from attempt order by number"
+  assert_output $'killed\nexited'
+}
+
+@test "with --no-retry: said, 137, and the same command comes to the right end" {
+  start_job 200000 --no-retry
   kill -9 "$program"
   await_supervisor
   assert_equal "$status" 137

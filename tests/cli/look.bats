@@ -136,6 +136,29 @@ SCRIPT
   run -0 perdure verify job
 }
 
+@test "with --replayable, verify --replay also replays what has cut and removed files that it had read" {
+  for option in "" --replayable; do
+    seq 30000 > input
+    seq 5 40000 > other
+    # shellcheck disable=SC2086  # none is no argument
+    perdure run -q $option --id "job$option" -- /usr/bin/python3 -c '
+import os
+data = open("input").read()
+os.truncate("input", 10)
+other = open("other").read()
+os.remove("other")
+print(len(data), len(other))'
+  done
+  run --separate-stderr -1 perdure verify --replay job
+  assert_regex "$stderr" '`perdure run --replayable` keeps it longer'
+  kept=$(ls -R "$PERDURE_DIR/runs/job--replayable")
+  for _ in once twice; do
+    run -0 perdure verify --replay job--replayable
+    assert_output "job--replayable: every call came again as it is recorded"
+    assert_equal "$(ls -R "$PERDURE_DIR/runs/job--replayable")" "$kept"
+  done
+}
+
 @test "verify --replay refuses a run that has not finished" {
   crash_at 5 --id job -- /bin/sh -c 'echo hello > file'
   run --separate-stderr -125 perdure verify --replay job
