@@ -117,7 +117,8 @@ print("went on", flush=True)
 sys.stdin.readline()
 SCRIPT
   cat > script.py <<'SCRIPT'
-os.write(master, b"PS1='shell> '; set -m\n")
+# Not as its echo shows it: the prompt itself is waited for.
+os.write(master, b"PS1='shell''> '; set -m\n")
 until(b"shell> ")
 os.write(master, b"'" + os.environ["COMMAND"].encode() + b"' run -q --id job -- /usr/bin/python3 job.py\n")
 until(b"ready\r\n")
