@@ -274,6 +274,8 @@ static int write_entry(struct publishing *publishing, const struct journal_entry
     return write_blobs(publishing, entry);
   if (choice == CHOICE_OMIT)
     return 0;
+  if (choice == CHOICE_KEEP && !keeps_old(publishing))
+    return feed_writer_put(&publishing->entries, entry, entry->size);
   int error = build_entry(publishing, entry, choice == CHOICE_UNFINISHED);
   if (error)
     return error;
