@@ -101,6 +101,8 @@ static void *run(void *argument)
     if (error == 0)
       error = drain_once(drain->file, drain->store, false, NULL, &failure);
     make_pages_ahead(drain);
+    if (atomic_load(&header->durable) != TAIL_DURABLE)
+      store_write_out(drain->store);
     report_change(drain, error, &failure, &last_error);
     if (error != 0) /* however often the program asks */
       wait_for_change(&drain->stop, 0, LOOK_INTERVAL_NS);

@@ -12,10 +12,15 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define WRITE_OUT_STEP (4u << 20)
 
 /* What can be seen before SQLite touches the file. */
 static int check_file(const char *path, struct failure *failure)
@@ -147,6 +152,8 @@ void store_close(struct store *store)
   sqlite3_finalize(store->append);
   int code = sqlite3_close(store->database);
   assert(code == SQLITE_OK); /* else a statement of somebody's is still open */
+  if (store->log_fd > 0)
+    close(store->log_fd);
   free(store->delta);
   free(store->path);
   free(store);
@@ -207,6 +214,24 @@ int store_sync(struct store *store, struct failure *failure)
   int error = code == SQLITE_OK ? 0 : store_failed(store, code, "sync", failure);
   sqlite3_mutex_leave(mutex);
   return error;
+}
+
+void store_write_out(struct store *store)
+{
+  char path[PATH_MAX];
+  struct stat status;
+  if (store->sync == TAIL_SYNC_NONE)
+    return;
+  if (store->log_fd == 0 && (size_t)snprintf(path, sizeof path, "%s-wal", store->path) < sizeof path)
+    store->log_fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (store->log_fd <= 0 || fstat(store->log_fd, &status) != 0)
+    return;
+  uint64_t size = (uint64_t)status.st_size;
+  if (size < store->log_written + WRITE_OUT_STEP)
+    return;
+  sync_file_range(store->log_fd, (off_t)store->log_written, (off_t)(size - store->log_written),
+                  SYNC_FILE_RANGE_WRITE);
+  store->log_written = size;
 }
 
 int store_sync_names(struct store *store, struct failure *failure)

@@ -55,6 +55,9 @@ void store_rollback(struct store *store);
 int store_sync(struct store *store, struct failure *failure);
 /* The names in the store's directory are on disk when it returns 0. */
 int store_sync_names(struct store *store, struct failure *failure);
+/* Begins to write to the disk what was committed, and does not wait: a later store_sync() is short. Only what
+ * has grown by megabytes is worth it; no error matters, since store_sync() finds it. */
+void store_write_out(struct store *store);
 /* Another sync than the store was made with (enum tail_sync), for this connection. */
 int store_set_sync(struct store *store, unsigned sync, struct failure *failure);
 

@@ -19,6 +19,8 @@ struct store {
   unsigned sync; /* enum tail_sync */
   bool read_only;
   bool in_transaction;
+  int log_fd;            /* of SQLite's log, for store_write_out() alone; 0: not opened yet */
+  uint64_t log_written;  /* bytes of the log whose way to the disk has begun */
 };
 
 /* Turns SQLite's result code of a failed `action` ("append entries to") on the store into a negative
