@@ -368,27 +368,25 @@ static void replay_start(const struct journal_entry *entry, uint8_t *random, con
   replay_advance(entry);
 }
 
-static void begin_image(const Elf64_auxv_t *auxv)
+static void begin_image(const Elf64_auxv_t *auxv, const struct image_text *image)
 {
   struct tail_header *header = engine.tail.header;
   static const struct call_shape no_shape;
   struct call call = {.id = CALL_ID_START, .shape = &no_shape, .signature = CALL_ID_START};
   uint8_t *random = random_bytes(auxv);
-  static struct image_text image;
   bool first = !header->started;
   header->started = 1;
   engine_thread.stream = header->exec_stream;
-  dl_iterate_phdr(put_image, &image);
   if (header->mode == TAIL_MODE_LIVE)
     atomic_store(&header->live, 1);
   const struct journal_entry *entry = engine_live() ? NULL : replay_take(&call, JOURNAL_START);
   identity_begin(entry);
   if (entry) {
-    replay_start(entry, random, &image);
+    replay_start(entry, random, image);
     return;
   }
   identity_describe(call.args);
-  record_start(&call, random, &image, first);
+  record_start(&call, random, image, first);
 }
 
 __attribute__((constructor)) static void start(int argc, char **argv, char **environment)
@@ -401,6 +399,10 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
   const char *tail_path = environment_value(environment, "PERDURE_RUN");
   if (!tail_path)
     run_supervised(argc, argv, environment);
+  /* First, since another library's function of that name (a sanitizer's) may make calls, or begin this
+   * program anew with what the environment says now. */
+  static struct image_text image;
+  dl_iterate_phdr(put_image, &image);
   size_t used = path_put_text(engine.run_variable, 0, "PERDURE_RUN=");
   path_put_text(engine.run_variable, used, tail_path);
   engine.pid_real = (int32_t)raw_syscall0(SYS_getpid);
@@ -410,7 +412,7 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
     engine.directory[0] = 0;
   environment_take_out_ours(environment);
   redirect(auxv);
-  begin_image(auxv);
+  begin_image(auxv, &image);
   tsc_trap_if_needed();
   engine_stack_make();
   clear_stack();

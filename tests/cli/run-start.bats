@@ -54,6 +54,16 @@ setup() {
   assert_output mine
 }
 
+@test "another preloaded library may make calls before the program begins" {
+  seq 100 > numbers
+  export LD_PRELOAD=$PERDURE_BUILD/tests/programs/interposer.so
+  crash_at 40 --id early -- sort -r -n numbers
+  run_durable --id early -- sort -r -n numbers
+  unset LD_PRELOAD
+  assert_equal "$status" 0
+  assert_equal "$output" "$(seq 100 -1 1)"
+}
+
 @test "the exit status is the program's, and 128+n when signal n killed it" {
   run_durable -- /bin/sh -c 'exit 42'
   assert_equal "$status" 42
