@@ -411,6 +411,9 @@ static int look_one(const struct looking *looking, struct verdict *ret_verdict)
   case CHANGE_ATTRIBUTE:
     happened = look_attribute(looking, &result);
     break;
+  case CHANGE_FORK:
+    happened = analysis_child_began(looking->analysis, looking->intent, &result);
+    break;
   }
   if (happened < 0)
     return happened;
