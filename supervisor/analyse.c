@@ -66,66 +66,6 @@ void analysis_free(struct analysis *analysis)
   free(analysis);
 }
 
-/* ---- streams ---- */
-
-static uint32_t *stream_bucket(const struct analysis *analysis, uint32_t number)
-{
-  return &analysis->stream_buckets[number & (analysis->stream_bucket_count - 1)];
-}
-
-static int grow_stream_buckets(struct analysis *analysis)
-{
-  uint32_t count = analysis->stream_bucket_count * 2;
-  uint32_t *buckets = malloc(count * sizeof *buckets);
-  if (!buckets)
-    return -ENOMEM;
-  memset(buckets, 0xff, count * sizeof *buckets);
-  free(analysis->stream_buckets);
-  analysis->stream_buckets = buckets;
-  analysis->stream_bucket_count = count;
-  for (uint32_t i = 0; i < analysis->stream_count; i++) {
-    uint32_t *bucket = stream_bucket(analysis, analysis->streams[i].number);
-    analysis->streams[i].next_in_bucket = *bucket;
-    *bucket = i;
-  }
-  return 0;
-}
-
-/* The stream of that number, made when it is the first time. Valid until the next new one. */
-static int stream_get(struct analysis *analysis, uint32_t number, struct stream **ret_stream)
-{
-  uint32_t i = *stream_bucket(analysis, number);
-  while (i != UINT32_MAX && analysis->streams[i].number != number)
-    i = analysis->streams[i].next_in_bucket;
-  if (i != UINT32_MAX) {
-    *ret_stream = &analysis->streams[i];
-    return 0;
-  }
-  if (number == UINT32_MAX)
-    return -EBADMSG;
-  if (analysis->stream_count >= analysis->stream_bucket_count) {
-    int error = grow_stream_buckets(analysis);
-    if (error)
-      return error;
-  }
-  if (analysis->stream_count == analysis->stream_room) {
-    uint32_t room = analysis->stream_room ? analysis->stream_room * 2 : 4;
-    struct stream *grown = realloc(analysis->streams, room * sizeof *grown);
-    if (!grown)
-      return -ENOMEM;
-    analysis->streams = grown;
-    analysis->stream_room = room;
-  }
-  uint32_t *bucket = stream_bucket(analysis, number);
-  analysis->streams[analysis->stream_count] =
-      (struct stream){.number = number, .next_in_bucket = *bucket, .born = analysis->last_position};
-  *bucket = analysis->stream_count;
-  *ret_stream = &analysis->streams[analysis->stream_count++];
-  if (number >= analysis->summary.stream_next)
-    analysis->summary.stream_next = number + 1;
-  return 0;
-}
-
 /* ---- what attempts leave behind ---- */
 
 static int omit(struct analysis *analysis, uint32_t stream, uint64_t first, uint64_t last)
@@ -316,7 +256,7 @@ static int add_fork(struct analysis *analysis, const struct journal_entry *inten
 {
   uint32_t child;
   struct stream *made = NULL;
-  int error = analysis_fork_stream(intent, &child) ? stream_get(analysis, child, &made) : 0;
+  int error = analysis_fork_stream(intent, &child) ? analysis_stream_get(analysis, child, &made) : 0;
   if (error || !made)
     return error;
   return analysis_skipping_fork(analysis, made, analysis_stream(analysis, intent->stream), intent);
@@ -371,7 +311,7 @@ static int name_stream(struct analysis *analysis, struct stream **stream, const 
     return 0;
   struct stream *made;
   uint32_t maker = (*stream)->number, process = (*stream)->process;
-  int error = stream_get(analysis, (uint32_t)entry->result, &made);
+  int error = analysis_stream_get(analysis, (uint32_t)entry->result, &made);
   if (error)
     return error;
   made->process = process;
@@ -427,6 +367,9 @@ static int add_of_program(struct analysis *analysis, struct stream *stream,
   case JOURNAL_CHILD:
     analysis_process_begin(stream, entry);
     break;
+  case JOURNAL_SIGNAL:
+    analysis_signal_came(analysis, entry);
+    break;
   }
   /* What DATA was for has come. */
   stream->data_pending = false;
@@ -448,7 +391,7 @@ static int add_entry(struct analysis *analysis, const struct journal_entry *entr
     return 0;
   if (entry->kind == JOURNAL_ATTEMPT)
     return add_attempt(analysis, entry);
-  int error = stream_get(analysis, entry->stream, &stream);
+  int error = analysis_stream_get(analysis, entry->stream, &stream);
   if (error)
     return error;
   if (entry->kind == JOURNAL_RESULT && entry->arg_count & JOURNAL_FLAG_RESOLVED)

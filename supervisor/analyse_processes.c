@@ -7,14 +7,6 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-struct stream *analysis_stream(const struct analysis *analysis, uint32_t number)
-{
-  uint32_t i = analysis->stream_buckets[number & (analysis->stream_bucket_count - 1)];
-  while (i != UINT32_MAX && analysis->streams[i].number != number)
-    i = analysis->streams[i].next_in_bucket;
-  return i == UINT32_MAX ? NULL : &analysis->streams[i];
-}
-
 bool analysis_process_over(const struct analysis *analysis, const struct stream *stream)
 {
   if (stream->process == 0)
@@ -75,6 +67,30 @@ void analysis_process_exit(struct analysis *analysis, const struct stream *strea
   struct stream *first = stream->process ? analysis_stream(analysis, stream->process) : NULL;
   if (first && exit->call != SYS_exit)
     first->over = true;
+}
+
+/* Does the intent send that signal? */
+static bool sends(const struct journal_entry *intent, int number)
+{
+  bool to_thread = intent->call == SYS_tgkill || intent->call == SYS_rt_tgsigqueueinfo;
+  bool sending = to_thread || intent->call == SYS_kill || intent->call == SYS_tkill || intent->call == SYS_rt_sigqueueinfo;
+  return sending && (int)entry_arg(intent, to_thread ? 2 : 1) == number;
+}
+
+void analysis_signal_came(struct analysis *analysis, const struct journal_entry *signal)
+{
+  const void *told = output_of(signal, 1, sizeof(siginfo_t));
+  siginfo_t info;
+  if (!told)
+    return;
+  memcpy(&info, told, sizeof info);
+  for (uint32_t i = 0; i < analysis->stream_count; i++) {
+    const struct stream *stream = &analysis->streams[i];
+    const struct stream *first = stream->process ? analysis_stream(analysis, stream->process) : NULL;
+    int32_t pid = first ? first->pid : analysis->summary.pid_seen;
+    for (struct open_intent *intent = stream->open; intent; intent = intent->below)
+      intent->delivered = intent->delivered || (pid == info.si_pid && sends(intent->entry, (int)entry_arg(signal, 0)));
+  }
 }
 
 uint32_t analysis_processes_running(const struct analysis *analysis)

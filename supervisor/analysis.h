@@ -22,6 +22,7 @@ struct open_intent {
   uint64_t data_first;         /* position of the first DATA that belongs to it, or of itself */
   uint64_t seq;
   bool carried; /* of an earlier attempt, and its stream has not gone on since */
+  bool delivered; /* a signal, and its target has handled it since */
   bool settled; /* recovery has found that it happened, and it has taken effect */
   int64_t result;
 };
@@ -133,10 +134,15 @@ void analysis_count_exit(struct analysis *analysis, const struct journal_entry *
 void analysis_count_drop(struct stream *stream);
 void analysis_count_release(struct analysis *analysis);
 
-/* ---- analyse_processes.c ---- */
+/* ---- analyse_streams.c ---- */
 
 /* The stream of that number, or NULL. */
 struct stream *analysis_stream(const struct analysis *analysis, uint32_t number);
+/* The same, made when it is the first time. Valid until the next new one. */
+int analysis_stream_get(struct analysis *analysis, uint32_t number, struct stream **ret_stream);
+
+/* ---- analyse_processes.c ---- */
+
 /* Has the process ended that the stream is of? */
 bool analysis_process_over(const struct analysis *analysis, const struct stream *stream);
 /* CHILD. */
@@ -144,6 +150,8 @@ void analysis_process_begin(struct stream *stream, const struct journal_entry *c
 /* A wait that has told an end: that child is over. */
 int analysis_process_waited(struct analysis *analysis, const struct journal_entry *wait);
 void analysis_process_exit(struct analysis *analysis, const struct stream *stream, const struct journal_entry *exit);
+/* SIGNAL: what was sent by an open intent has come. */
+void analysis_signal_came(struct analysis *analysis, const struct journal_entry *signal);
 /* How many have begun and are not over. */
 uint32_t analysis_processes_running(const struct analysis *analysis);
 /* Is it a fork's intent? *ret_stream: the number of the stream that the child has or will have. */

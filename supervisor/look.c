@@ -440,6 +440,8 @@ int recover_look(const struct analysis *analysis, const struct world *world,
     const struct journal_entry *intent = analysis->open[i]->entry;
     struct looking looking = {analysis, world, intent, change_of(intent->call)};
     int error = look_one(&looking, &verdicts[i]);
+    if (!error && analysis->open[i]->delivered)
+      verdicts[i].kind = VERDICT_HAPPENED;
     if (error) {
       free(verdicts);
       return failure_set(failure, error, "cannot tell whether entry %llu of the journal happened: %s",
