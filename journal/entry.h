@@ -36,6 +36,10 @@
  *   DATA* then one of the above: bytes too many for one entry; they are prepended to that entry's
  *                         OUTPUT segment of the same argument
  *   KEEP                  bytes or a file kept before the run changes what it has read
+ *   SIGNAL                the handler of a signal runs: its entries follow, then the call goes on that
+ *                         the signal came in; args are the signal and what is blocked
+ *                         meanwhile, OUTPUT(1) its siginfo
+ *   CHILD                 the first of a process's stream; arguments as START's
  */
 #ifndef PERDURE_JOURNAL_ENTRY_H
 #define PERDURE_JOURNAL_ENTRY_H
@@ -71,6 +75,9 @@ enum {
   JOURNAL_FLAG_RESOLVED = 1 << 4,
   /* In the feed only. INTENT: it had begun and not ended when the journal stopped. */
   JOURNAL_FLAG_UNFINISHED = 1 << 5,
+  /* In the feed only. The INTENT of a fork, and the wait: the child is over and not made again. A read from or
+   * a write to a pipe: the other side is not made again. */
+  JOURNAL_FLAG_SKIPPED = 1 << 6,
 };
 
 struct journal_entry {
@@ -159,6 +166,19 @@ struct journal_descriptor {
 /* SEGMENT_SOURCE, in a read from an object that the run was started with. */
 struct journal_source {
   uint64_t device, inode;
+};
+
+/* SEGMENT_CHILD, in the INTENT of a fork. */
+struct journal_child {
+  uint32_t stream;
+  uint32_t zero;
+};
+
+/* SEGMENT_OFFSETS, in a wait: parent and child may share what is open. */
+struct journal_offset {
+  int32_t fd;
+  uint32_t zero;
+  uint64_t offset; /* bytes */
 };
 
 /* The INTENT of an exchange: args[0]. */

@@ -11,6 +11,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <linux/futex.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -94,9 +95,21 @@ static uint8_t *write_part(uint8_t *place, const struct tail_part *part)
   return segment->data + padded;
 }
 
+/* What this process has just seen may be a part of the attempt's end. */
+static void die_if_over(struct tail_header *header)
+{
+  uint32_t lives = atomic_load_explicit(&header->supervisor.word, memory_order_acquire) |
+                   atomic_load_explicit(&header->first.word, memory_order_acquire);
+  if (__builtin_expect(!atomic_load_explicit(&header->stopped, memory_order_acquire) && !(lives & FUTEX_OWNER_DIED), 1))
+    return;
+  for (;;)
+    raw_call(SYS_kill, raw_call(SYS_getpid, 0, 0, 0, 0, 0, 0), SIGKILL, 0, 0, 0, 0);
+}
+
 uint64_t tail_append(const struct tail *tail, const struct tail_draft *draft)
 {
   struct tail_header *header = tail->header;
+  die_if_over(header);
   size_t size = draft_size(draft);
   assert(size <= JOURNAL_ENTRY_SIZE_MAX && draft->arg_count <= JOURNAL_ARG_COUNT_MAX);
 

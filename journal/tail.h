@@ -20,6 +20,10 @@
  * a power of two between 64 KiB and 1 GiB, the file is as long as both say, and
  * base <= drained <= head.
  *
+ * The end of an attempt is one moment for all its processes, though they die one after another: who sees
+ * another die because of it (the end of a pipe, a child's end) finds `stopped`, or the supervisor or the first process dead, before
+ * it could append that, and dies too.
+ *
  * A crash at any instruction leaves entries that are valid, gaps, and nothing else: the header's
  * strings are written by the supervisor before the program starts.
  */
@@ -28,16 +32,20 @@
 
 #include "journal/entry.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #define TAIL_MAGIC "perdure"
-#define TAIL_HEADER_SIZE (128u << 10)
+#define TAIL_HEADER_SIZE (192u << 10)
 #define TAIL_RING_SIZE_DEFAULT (32u << 20)
 #define TAIL_PATH_SIZE 4096u
 #define TAIL_REFERENCED_MAX 4096u
 #define TAIL_OUTER_MAX 16u
 #define TAIL_KEPT_MAX 512u
 #define TAIL_REPORT_BYTES_MAX 32u
+#define TAIL_PROCESS_MAX 1024u
+#define TAIL_AHEAD_MAX 64u
+#define TAIL_SENT_MAX 256u
 /* Everything of the tail and the feed lies at these addresses in the program. */
 #define TAIL_ADDRESS 0x6f0000000000ull
 #define FEED_ADDRESS 0x6e0000000000ull
@@ -98,6 +106,46 @@ struct tail_kept {
   uint64_t device;
 };
 
+/* A process of the run. It finds its own place by its number after an exec; others translate by it. */
+struct tail_process {
+  _Atomic int32_t real;   /* the kernel's number; 0: not known yet, or free */
+  _Atomic uint32_t taken; /* 0: free */
+  _Atomic uint32_t ended; /* 1: waited for; its numbers may still be asked about */
+  _Atomic uint32_t live;  /* 1: its replay has ended, all its calls run */
+  uint32_t stream;        /* of its first thread */
+  _Atomic uint32_t images; /* how often it has replaced its program */
+  union {
+    _Atomic int32_t pid_seen; /* its number as the program knows it */
+    _Atomic int32_t seen[4];  /* that, its parent's, its group's and its session's; 0: not known yet */
+  };
+};
+
+/* A word that says that a thread lives: its number. The kernel marks it when the thread dies (FUTEX_OWNER_DIED),
+ * before anything else of its death can be seen. Laid out as libc lays out a robust mutex. */
+struct tail_life {
+  _Atomic uint32_t word;
+  uint32_t unused[5];
+  struct tail_life_link {
+    void *previous;
+    void *next; /* in the kernel's list of the thread's robust futexes, which points to this */
+  } link;
+};
+
+/* Replay: a pipe whose reader is ahead of its writer. Written by whose turn it is. */
+struct tail_ahead {
+  uint64_t inode; /* in this attempt */
+  uint64_t bytes; /* 0: free */
+};
+
+/* Replay: a signal that a process has sent to others. Written by whose turn it is. */
+struct tail_sent {
+  int32_t target; /* as kill() has it, in the program's numbers */
+  int32_t number;
+  int32_t group; /* the sender's */
+  uint32_t unused;
+  uint64_t intent; /* its offset in the feed */
+};
+
 struct tail_header {
   char magic[8];
   uint32_t version; /* JOURNAL_VERSION */
@@ -127,15 +175,9 @@ struct tail_header {
   _Alignas(64) _Atomic uint64_t cursor; /* replay: offset in the feed of the next entry */
   _Atomic uint32_t cursor_futex;
   _Atomic uint32_t cursor_waiting;
-  _Atomic uint32_t live;                /* 1: replay has ended, all calls run */
-  uint32_t exec_stream;                 /* the stream whose exec is under way */
-  _Atomic int32_t replayed_children;    /* made and not waited for, as far as replay has come */
+  _Atomic uint32_t live;                /* 1: a process has come past the feed */
   uint32_t image_changed;               /* 1: the program or a library is not the one that was recorded */
   uint32_t started;                     /* 1: the first image of the attempt has begun */
-  union {
-    int32_t pid_seen; /* the first process's pid as the program knows it */
-    int32_t seen[4];  /* that, its parent's, its group's and its session's; 0: not known yet */
-  };
   _Atomic uint32_t stream_next;         /* next free stream number */
   _Alignas(64) _Atomic uint64_t crash_points; /* kill points passed in this attempt, live ones only; where
                                                  crash_at is 0, several threads' may be too few */
@@ -149,6 +191,20 @@ struct tail_header {
   uint32_t keyless;         /* 1: no Idempotency-Key is added */
   uint32_t not_idempotent;  /* 1: a remote change of unknown outcome stops the run */
   _Atomic uint32_t durable; /* enum tail_durable; changes are waited for */
+  _Atomic uint32_t links_hidden; /* 1: those that earlier attempts have kept */
+  _Atomic uint32_t regions_open;  /* atomic regions, of all processes */
+  _Atomic uint32_t regions_begun; /* how often there was none before */
+  struct tail_ahead ahead[TAIL_AHEAD_MAX];
+  struct tail_sent sent[TAIL_SENT_MAX];
+  uint32_t sent_count;
+  _Atomic uint32_t stopped; /* 1: the attempt is over, by a kill point: nobody appends any more */
+  union {
+    struct tail_life supervisor; /* as long as it supervises */
+    pthread_mutex_t supervisor_lives;
+  };
+  struct tail_life first; /* the run's first process, until it exits by itself */
+  _Atomic uint32_t process_end; /* above all places that were ever taken */
+  struct tail_process processes[TAIL_PROCESS_MAX]; /* the run's first one has place 0 */
 };
 
 /* Until something must be on disk, nothing is put there: what leaves the ring for the store lies in the page
@@ -159,8 +215,9 @@ enum tail_durable {
   TAIL_DURABLE = 2, /* the store is on disk, and from here on before `drained` moves */
 };
 
-enum { TAIL_NOTED_CHILD = 1, TAIL_NOTED_SHARED_MAPPING = 2, TAIL_NOTED_RDTSC = 4, TAIL_NOTED_ANSWER = 8, TAIL_NOTED_PORT = 64 };
+enum { TAIL_NOTED_SPINNING = 1, TAIL_NOTED_SHARED_MAPPING = 2, TAIL_NOTED_RDTSC = 4, TAIL_NOTED_ANSWER = 8, TAIL_NOTED_PORT = 64 };
 
+_Static_assert(sizeof(struct tail_life) == sizeof(pthread_mutex_t), "libc's layout");
 _Static_assert(sizeof(struct tail_header) <= TAIL_HEADER_SIZE, "the header fits its space");
 
 /* A mapped tail, as a writer or reader holds it. */

@@ -14,35 +14,51 @@
 #include <sys/socket.h>
 #include <sys/timerfd.h>
 
-#define AHEAD_MAX 64
-
-/* A pipe whose reader is ahead of its writer: a read is journaled when it ends, a long write comes later. */
-struct ahead {
-  uint64_t inode;
-  uint64_t bytes;
-};
-
-static struct ahead ahead[AHEAD_MAX];
-
-static struct ahead *find_ahead(uint64_t inode, bool make)
+/* A pipe whose reader is ahead of its writer: a read is journaled when it ends, a long write comes later.
+ * They may be two processes. */
+static struct tail_ahead *find_ahead(uint64_t inode, bool make)
 {
-  for (unsigned i = 0; i < AHEAD_MAX; i++)
+  struct tail_ahead *ahead = engine.tail.header->ahead;
+  for (unsigned i = 0; i < TAIL_AHEAD_MAX; i++)
     if (ahead[i].bytes && ahead[i].inode == inode)
       return &ahead[i];
-  for (unsigned i = 0; make && i < AHEAD_MAX; i++)
+  for (unsigned i = 0; make && i < TAIL_AHEAD_MAX; i++)
     if (!ahead[i].bytes) {
       ahead[i].inode = inode;
       return &ahead[i];
     }
   if (make)
     engine_failed(TAIL_REPORT_FAILED, "more pipes are read while they are written than can be replayed", "",
-                  AHEAD_MAX);
+                  TAIL_AHEAD_MAX);
   return NULL;
+}
+
+void channel_describe(struct draft *draft, int fd, struct journal_source *room)
+{
+  const struct descriptor *descriptor = descriptor_get(fd);
+  *room = (struct journal_source){0};
+  switch (descriptor->kind) {
+  case DESCRIPTOR_PIPE:
+    *room = (struct journal_source){descriptor->device, descriptor->inode};
+    break;
+  case DESCRIPTOR_PAIR:
+  case DESCRIPTOR_EVENTFD:
+  case DESCRIPTOR_TIMERFD:
+  case DESCRIPTOR_SIGNALFD:
+  case DESCRIPTOR_ANONYMOUS:
+  case DESCRIPTOR_INOTIFY:
+  case DESCRIPTOR_MEMFD:
+  case DESCRIPTOR_SOCKET:
+    break;
+  default:
+    return;
+  }
+  draft_add(draft, SEGMENT_CHANNEL, 0, room, sizeof *room);
 }
 
 uint64_t channel_ahead(int fd, uint64_t length)
 {
-  struct ahead *pipe = find_ahead(descriptor_get(fd)->inode, false);
+  struct tail_ahead *pipe = find_ahead(descriptor_get(fd)->inode, false);
   if (!pipe)
     return 0;
   uint64_t taken = pipe->bytes < length ? pipe->bytes : length;
@@ -209,12 +225,21 @@ static void put_pieces(int fd, bool is_pipe, const struct io_vector *pieces, uin
   }
 }
 
+/* A write that was journaled after its reader had gone would be answered by a signal. */
+static bool has_readers(int fd)
+{
+  struct pollfd poll = {fd, POLLOUT, 0};
+  return raw_syscall3(SYS_poll, (uint64_t)&poll, 1, 0) != 1 || !(poll.revents & POLLERR);
+}
+
 static void put_in_pipe(const struct call *call, const struct io_vector *pieces, uint64_t count,
                         uint64_t length)
 {
   int fd = (int)call->args[0];
   uint64_t flags = (uint64_t)raw_syscall2(SYS_fcntl, (uint64_t)fd, F_GETFL);
   uint64_t skip = channel_ahead(fd, length);
+  if (skip == length || !has_readers(fd))
+    return;
   raw_syscall3(SYS_fcntl, (uint64_t)fd, F_SETFL, flags | O_NONBLOCK);
   put_pieces(fd, true, pieces, count, skip, length - skip);
   raw_syscall3(SYS_fcntl, (uint64_t)fd, F_SETFL, flags);

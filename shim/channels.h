@@ -6,6 +6,10 @@
 
 #include "shim/engine.h"
 
+/* Adds to a draft which channel the descriptor is, if it is one. room: until the draft is appended. */
+struct journal_source;
+void channel_describe(struct draft *draft, int fd, struct journal_source *room);
+
 /* Replay: a read took `length` bytes. */
 void channel_take(int fd, int64_t length);
 /* Replay: a write put in the first `length` bytes of its pieces. */

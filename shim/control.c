@@ -24,7 +24,7 @@ const struct call_shape control_shape = {.class = CALL_CLASS_LOCAL};
 
 bool control_present(void)
 {
-  return !engine_thread.passing && !engine.unjournaled && !engine_thread.in_vfork && engine.tail.header;
+  return !engine_thread.passing && engine.tail.header;
 }
 
 static size_t text_length(const char *text)

@@ -20,7 +20,7 @@ HOOK int curl_share_cleanup(void *share);
 
 bool curl_hooked(void)
 {
-  return !engine_thread.passing && !engine.unjournaled && !engine_thread.in_vfork && engine.tail.header;
+  return !engine_thread.passing && engine.tail.header;
 }
 
 static struct curl_handle *hooked_handle(void *easy)

@@ -8,6 +8,7 @@
 #include "shim/identity.h"
 #include "shim/number_lock.h"
 #include "shim/passing.h"
+#include "shim/processes.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -114,17 +115,6 @@ const char *call_shape_name(unsigned id)
   return id < CALL_ID_SYSTEM_MAX && call_names[id] ? call_names[id] : "rdtsc";
 }
 
-/* A child on its parent's memory: nothing of it is journaled, and the parent waits meanwhile. */
-static bool passes_in_vfork(void)
-{
-  if (!engine_thread.in_vfork)
-    return false;
-  if (raw_syscall0(SYS_gettid) != engine_thread.vfork_owner)
-    return true;
-  engine_thread.in_vfork = 0;
-  return false;
-}
-
 int64_t engine_enter(struct engine_frame *frame)
 {
   if (__builtin_expect(!engine_stack_top, 0))
@@ -142,10 +132,6 @@ int64_t engine_enter(struct engine_frame *frame)
       return 0;
     }
     handler = class_handlers[shape->class];
-  }
-  if (engine.unjournaled || passes_in_vfork()) {
-    frame->raw = FRAME_PLAIN;
-    return 0;
   }
   if (engine_thread.passing)
     return shape->class == CALL_CLASS_REFUSE ? -ENOSYS : passing_enter(frame);
@@ -172,9 +158,10 @@ void crash_point(void)
   passed = atomic_fetch_add_explicit(&header->crash_points, 1, memory_order_relaxed) + 1;
   if (passed != header->crash_at)
     return;
+  atomic_store(&header->stopped, 1);
   /* The supervisor first: nothing may still be drained or tidied by it. */
   raw_syscall2(SYS_kill, (uint64_t)header->supervisor_pid, SIGKILL);
-  raw_syscall2(SYS_kill, (uint64_t)engine.pid_real, SIGKILL);
+  processes_kill();
   for (;;)
     raw_syscall0(SYS_pause);
 }
@@ -310,7 +297,7 @@ void call_sign(struct call *call)
       if (value) {
         call->string_length[i] = (uint16_t)raw_length((const char *)value);
         hash = hash_mix(hash, hash_bytes((const void *)value, call->string_length[i]));
-        if (CALL_ARG_KIND(arg) == ARG_PATH && __builtin_expect(engine.pid_real != engine.tail.header->pid_seen, 0))
+        if (CALL_ARG_KIND(arg) == ARG_PATH && __builtin_expect(engine.tail.header->attempt > 1, 0))
           use_real_path(call, i);
       }
       break;

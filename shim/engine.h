@@ -64,8 +64,6 @@ call_handler handle_remote;
 /* Per thread. Zero in a new thread but for what the parent stored before it began. */
 struct thread {
   uint32_t stream;
-  uint32_t in_vfork;   /* this is a child on its parent's memory, until its exec */
-  int32_t vfork_owner; /* tid of the parent */
   uint32_t number;     /* its tid as the program knows it; 0: has not asked */
   uint32_t passing;    /* a hooked library works: its calls are not journaled (shim/passing.h) */
   uint32_t exchanges;  /* how many have begun in this thread's image */
@@ -76,9 +74,12 @@ extern __thread struct thread engine_thread;
 /* Per process. */
 struct engine {
   struct tail tail;
+  struct tail_process *process;
   const struct feed_header *feed; /* NULL when the run began live */
   bool threaded;                  /* there has been a second thread */
-  bool unjournaled;               /* a forked child: its calls pass */
+  bool handles_signals;           /* the program has handlers (shim/signals.h) */
+  bool shares_memory;             /* has had a mapping that children write to, past all calls */
+  bool relays_exit;               /* a child that was to share its parent's memory until an exec */
   bool tsc_trapped;
   int32_t pid_real;
   uint64_t image_position;        /* of the image's START: the same in every attempt */
@@ -94,7 +95,7 @@ extern struct engine engine;
 
 static inline bool engine_live(void)
 {
-  return atomic_load_explicit(&engine.tail.header->live, memory_order_acquire);
+  return atomic_load_explicit(&engine.process->live, memory_order_acquire);
 }
 
 /* Replay: waits until it is this stream's turn and checks that the next entry is `kind` of this call
@@ -109,6 +110,8 @@ const struct journal_entry *replay_own_next(void);
 const struct journal_entry *replay_any(const struct call *call);
 /* Moves past `entry`; the next thread's turn. */
 void replay_advance(const struct journal_entry *entry);
+/* Is the next entry of all this stream's? */
+bool replay_own_turn(void);
 /* The entry after `entry` in its stream, or NULL at the feed's end. */
 const struct journal_entry *replay_peek(const struct journal_entry *entry);
 /* After a call of a process with several threads: waits until the thread may go on. */
@@ -136,6 +139,8 @@ const struct feed_file *feed_find_primary(uint64_t device, uint64_t inode, uint6
 
 /* Gives the thread a stack for the engine. */
 void engine_stack_make(void);
+/* This process is new, and its only thread runs on the stack that it had. */
+void engine_stack_of_child(void);
 
 /* Ends the process: replay came to another call than the journal has. entry: what was recorded, or
  * NULL at the end of the feed. */
@@ -190,9 +195,13 @@ uint64_t engine_now_ns(void);
 /* A place where `perdure check` kills. Counts only in live mode. */
 void crash_point(void);
 
+int64_t signals_run(const struct call *call);
+
 /* Runs the call as the program made it. */
 static inline int64_t call_run(const struct call *call)
 {
+  if (engine.handles_signals)
+    return signals_run(call);
   return raw_syscall6(call->id, call->args[0], call->args[1], call->args[2], call->args[3],
                       call->args[4], call->args[5]);
 }

@@ -49,3 +49,10 @@ void engine_stack_make(void)
   }
   engine_stack_top = STACKS_ADDRESS + (uint64_t)i * STACK_STEP + ENGINE_STACK_SIZE;
 }
+
+void engine_stack_of_child(void)
+{
+  if (engine_stack_top)
+    atomic_store(&stack_owners[(engine_stack_top - ENGINE_STACK_SIZE - STACKS_ADDRESS) / STACK_STEP],
+                 engine.pid_real);
+}

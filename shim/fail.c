@@ -4,6 +4,7 @@
 #include "shim/engine.h"
 
 #include <assert.h>
+#include <signal.h>
 
 static size_t put_text(char *to, size_t room, size_t used, const char *text)
 {
@@ -34,6 +35,10 @@ __attribute__((noreturn)) static void stop(struct tail_report *report, uint32_t 
   uint32_t none = TAIL_REPORT_NONE;
   /* The first report stands: another thread may fail because this one is gone. */
   atomic_compare_exchange_strong(&report->code, &none, code);
+  /* The others would wait for this one's entries, or go on without it. */
+  int32_t first = atomic_load(&engine.tail.header->processes[0].real);
+  if (first && first != engine.pid_real)
+    raw_syscall2(SYS_kill, (uint64_t)first, SIGKILL);
   for (;;)
     raw_syscall1(SYS_exit_group, 125);
 }

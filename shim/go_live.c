@@ -6,6 +6,7 @@
  * attempt replays again; a file that is not what it was ends the run before anything else happens. */
 #include "shim/credentials.h"
 #include "shim/curl_group.h"
+#include "shim/children.h"
 #include "shim/descriptors.h"
 #include "shim/epoll_sets.h"
 #include "shim/ghosts.h"
@@ -17,6 +18,7 @@
 #include "shim/timers.h"
 #include "shim/readiness.h"
 #include "shim/sockets.h"
+#include "shim/signals.h"
 #include "shim/watches.h"
 
 #include <errno.h>
@@ -98,6 +100,9 @@ static int64_t open_named(const struct journal_file *file, const struct feed_fil
   if (!found || !found->path)
     cannot_reopen("(no name)", 0);
   const char *path = feed_at(found->path);
+  /* Opening it would wait for the other end, which may be a process that waits for this one. */
+  if (S_ISFIFO(file->mode) && (flags & O_ACCMODE) != O_RDWR && !(flags & (O_NONBLOCK | O_PATH)))
+    engine_failed(TAIL_REPORT_FAILED, "a named pipe was open when the run was killed, and what it held is lost: ", path, 0);
   int64_t fd = open_aside(AT_FDCWD, path, flags, 0);
   if (fd < 0)
     cannot_reopen(path, fd);
@@ -213,8 +218,18 @@ static void add_to_list(int fd, void *context)
   list->fds[list->count++] = (struct listed_fd){file.device, file.inode, fd};
 }
 
-/* Replaces the description of one number, or of all (-1). */
-static void replace_placeholders(int fd)
+/* ALL, or those that a child may share: what is built only at the end of replay is none of them. */
+enum { REPLACE_ALL = -1, REPLACE_SHARED = -2 };
+
+static bool chosen(int which, int fd)
+{
+  if (which >= 0)
+    return fd == which;
+  return which == REPLACE_ALL || !(descriptor_get(fd)->flags & (DESCRIPTOR_GHOST | DESCRIPTOR_MAPPED));
+}
+
+/* Replaces the description of one number, or of several. */
+static void replace_placeholders(int which)
 {
   uint64_t room = FD_MAX * sizeof(struct listed_fd) + LOCKS_ROOM;
   int64_t place = raw_syscall6(SYS_mmap, LIST_ADDRESS, room, PROT_READ | PROT_WRITE,
@@ -224,7 +239,7 @@ static void replace_placeholders(int fd)
   struct list list = {.fds = (struct listed_fd *)place};
   each_descriptor(add_to_list, &list);
   for (unsigned i = 0; i < list.count; i++)
-    if (fd < 0 || list.fds[i].fd == fd)
+    if (chosen(which, list.fds[i].fd))
       replace(list.fds, list.count, i, (char *)(list.fds + FD_MAX));
   raw_syscall2(SYS_munmap, (uint64_t)place, room);
 }
@@ -239,22 +254,26 @@ void placeholder_replace(int fd)
   replace_placeholders(fd);
 }
 
+void placeholders_share(void)
+{
+  if (mappings_of_changed_files())
+    engine_failed(TAIL_REPORT_FAILED, "the run made a process while it had a file mapped that it has changed: that "
+                  "cannot be resumed", "", 0);
+  replace_placeholders(REPLACE_SHARED);
+}
+
 void engine_go_live(void)
 {
   static _Atomic uint32_t going;
   struct tail_header *header = engine.tail.header;
   if (atomic_exchange(&going, 1)) {
     /* Another thread is at it; what this one wants to do waits. */
-    while (!atomic_load(&header->live))
+    while (!engine_live())
       raw_syscall0(SYS_sched_yield);
     return;
   }
-  /* Their work is not in the journal: going on as if it were done, or doing it again, would be a guess. */
-  if (atomic_load(&header->replayed_children) > 0)
-    engine_failed(TAIL_REPORT_FAILED, "child processes are not journaled yet, and one was under way when the "
-                  "run was killed: look at what it has done, then begin anew after `perdure rm`", "", 0);
   sockets_stop_unanswered();
-  replace_placeholders(-1);
+  replace_placeholders(REPLACE_ALL);
   if (raw_syscall1(SYS_chdir, (uint64_t)engine.directory) < 0)
     engine_failed(TAIL_REPORT_INPUT, "the run's working directory is gone: ", engine.directory, 0);
   mappings_go_live();
@@ -265,11 +284,15 @@ void engine_go_live(void)
   readiness_go_live();
   epoll_sets_complete();
   sockets_wake_waiting();
-  keep_hide_known_links();
+  if (!atomic_exchange(&header->links_hidden, 1))
+    keep_hide_known_links();
   descriptor_forget_all();
   descriptors_learn();
   watches_go_live();
   credentials_go_live();
-  atomic_store_explicit(&header->live, 1, memory_order_release);
+  kills_go_live();
+  signals_go_live();
+  atomic_store(&header->live, 1);
+  atomic_store_explicit(&engine.process->live, 1, memory_order_release);
   timers_go_live();
 }

@@ -144,6 +144,19 @@ static void place_ends(int made[2], const int wanted[2], const char *what)
     descriptor_place(made[i], wanted[i], what);
 }
 
+static void record_pipe(const struct call *call, const int *ends, int64_t result)
+{
+  struct draft draft;
+  struct journal_source channel;
+  draft_begin(&draft, call, JOURNAL_COMPLETE, result);
+  draft_add_outputs(&draft, call);
+  if (result == 0) {
+    descriptor_forget(ends[0]);
+    channel_describe(&draft, ends[0], &channel);
+  }
+  draft_append(&draft);
+}
+
 int64_t handle_pipe(struct call *call)
 {
   int *ends = (int *)(call->id == SYS_socketpair ? call->args[3] : call->args[0]);
@@ -168,7 +181,7 @@ int64_t handle_pipe(struct call *call)
     number_lock_take(&lock);
     result = call_run(call);
     crash_point();
-    record_complete(call, result);
+    record_pipe(call, ends, result);
     number_lock_release(&lock);
   }
   for (int i = 0; result == 0 && i < 2; i++)

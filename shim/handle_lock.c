@@ -67,13 +67,18 @@ static void follow(const struct call *call, const struct journal_entry *entry)
   if (kind != DESCRIPTOR_PLACEHOLDER && kind != DESCRIPTOR_REGULAR)
     return;
   if (call->id == SYS_flock) {
-    call_run(call);
+    int64_t result = raw_syscall2(SYS_flock, (uint64_t)fd, call->args[1] | LOCK_NB);
+    if (result < 0)
+      engine_failed(TAIL_REPORT_FAILED, "a lock that the run held is another's now", "", result);
     return;
   }
   struct flock range = absolute(call, entry);
   if (of_process(call))
     unlock_others(fd, &range);
-  raw_syscall3(SYS_fcntl, (uint64_t)fd, call->args[1], (uint64_t)&range);
+  uint64_t command = call->args[1] == F_SETLKW ? F_SETLK : call->args[1] == F_OFD_SETLKW ? F_OFD_SETLK : call->args[1];
+  int64_t result = raw_syscall3(SYS_fcntl, (uint64_t)fd, command, (uint64_t)&range);
+  if (result == -EAGAIN || result == -EACCES)
+    engine_failed(TAIL_REPORT_FAILED, "a lock that the run held is another's now", "", result);
 }
 
 void locks_before_close(int fd)
@@ -90,7 +95,7 @@ static void translate_owner(const struct call *call)
 {
   struct flock *range = (struct flock *)call->args[2];
   if (range->l_type != F_UNLCK && range->l_pid == engine.pid_real)
-    range->l_pid = engine.tail.header->pid_seen;
+    range->l_pid = atomic_load(&engine.process->pid_seen);
 }
 
 static int64_t lock_live(struct call *call)

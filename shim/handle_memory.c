@@ -104,6 +104,8 @@ static int64_t map_again(struct call *call, const struct journal_entry *entry)
 
 int64_t handle_mmap(struct call *call)
 {
+  if (shared_writable(call))
+    engine.shares_memory = true;
   if (call->args[3] & MAP_ANONYMOUS || (int)call->args[4] < 0) {
     if (call->args[2] & PROT_EXEC)
       tsc_trap_arm();

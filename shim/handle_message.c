@@ -402,8 +402,3 @@ int64_t handle_receive(struct call *call)
     return observe(call);
   return call->id == SYS_recvfrom ? receive(call) : receive_message(call);
 }
-
-int64_t handle_again(struct call *call)
-{
-  return local_again(call);
-}

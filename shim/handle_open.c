@@ -57,12 +57,28 @@ static bool opened_anew(const struct journal_entry *outcome)
          (full->data[0] != '/' || raw_equal(full->data, "/memfd:", 7));
 }
 
+/* A pipe whose other end is not open any more, or not yet, would be waited for. */
+static int64_t open_without_waiting(const struct opening *opening)
+{
+  uint64_t dirfd = (uint64_t)(int64_t)opening->dirfd, path = (uint64_t)opening->path;
+  struct journal_file file;
+  int64_t both = -1;
+  if (file_look(opening->dirfd, opening->path, 0, &file) == 0 && S_ISFIFO(file.mode))
+    both = open_aside(opening->dirfd, opening->path, O_RDWR | O_NONBLOCK, 0);
+  int64_t high = both < 0 ? -1 : raw_syscall3(SYS_fcntl, (uint64_t)both, F_DUPFD_CLOEXEC, (uint64_t)engine.tail.header->lock_fd - 1);
+  if (both >= 0)
+    raw_syscall1(SYS_close, (uint64_t)both);
+  int64_t fd = raw_syscall4(SYS_openat, dirfd, path, opening->flags & ~(uint64_t)(O_CREAT | O_EXCL | O_TRUNC), 0);
+  if (high >= 0)
+    raw_syscall1(SYS_close, (uint64_t)high);
+  return fd;
+}
+
 static void open_again(const struct call *call, const struct opening *opening,
                        const struct journal_entry *entry, const struct journal_entry *outcome)
 {
   int64_t fd = opened_anew(outcome)
-                   ? raw_syscall4(SYS_openat, (uint64_t)(int64_t)opening->dirfd, (uint64_t)opening->path,
-                                  opening->flags & ~(uint64_t)(O_CREAT | O_EXCL | O_TRUNC), 0)
+                   ? open_without_waiting(opening)
                    : placeholder_make(outcome, entry, opening->flags);
   descriptor_place(fd, outcome->result, opening->path);
   descriptor_forget((int)outcome->result);

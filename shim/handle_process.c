@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Threads, children, exec, exit, signals to oneself, and who one is. */
+/* Threads, exec, exit, signals to oneself and to others. */
 #include "shim/credentials.h"
 #include "shim/descriptors.h"
 #include "shim/environment.h"
 #include "shim/epoll_sets.h"
 #include "shim/identity.h"
+#include "shim/children.h"
 #include "shim/paths.h"
 #include "shim/timers.h"
+#include "shim/processes.h"
+#include "shim/signals.h"
 #include "shim/x86_64/tsc_trap.h"
 
 #include <errno.h>
@@ -28,7 +31,7 @@ static void describe_signal(const struct call *call, siginfo_t *info)
   raw_fill(info, 0, sizeof *info);
   info->si_signo = (int)call->args[call->id == SYS_tgkill ? 2 : 1];
   info->si_code = call->id == SYS_kill ? SI_USER : SI_TKILL;
-  info->si_pid = engine.tail.header->pid_seen;
+  info->si_pid = atomic_load(&engine.process->pid_seen);
   info->si_uid = (uid_t)raw_syscall0(SYS_getuid);
 }
 
@@ -36,7 +39,7 @@ static int64_t send_to_self(const struct call *call, const struct call *translat
 {
   siginfo_t info;
   describe_signal(call, &info);
-  if (engine.pid_real == engine.tail.header->pid_seen || info.si_signo == 0)
+  if (engine.pid_real == atomic_load(&engine.process->pid_seen) || info.si_signo == 0)
     return call_run(translated);
   bool to_process = call->id == SYS_kill || call->id == SYS_rt_sigqueueinfo;
   uint64_t thread = call->id == SYS_tkill ? translated->args[0] : translated->args[1];
@@ -58,13 +61,78 @@ static int64_t signal_self(struct call *call, struct call *translated)
     record_complete(call, 0);
     crash_point();
   }
-  return send_to_self(call, translated);
+  siginfo_t info;
+  describe_signal(call, &info);
+  signals_expect(info.si_signo);
+  int64_t result = send_to_self(call, translated);
+  signals_expect_none();
+  return result;
+}
+
+/* ---- signals to others, in replay ---- */
+
+/* What became of it is in the journal, if its target has handled it, or gone on. Else the target may have died of it,
+ * or not have had it yet: it looks here when it comes past its replay, also where the sender is gone by then. */
+static void forget_sent_to_the_dead(struct tail_header *header)
+{
+  uint32_t kept = 0;
+  for (uint32_t i = 0; i < header->sent_count; i++) {
+    const struct tail_process *process = process_called(header->sent[i].target);
+    if (header->sent[i].target <= 0 || (process && !atomic_load(&process->ended)))
+      header->sent[kept++] = header->sent[i];
+  }
+  header->sent_count = kept;
+}
+
+static void note_sent(const struct call *call, const struct journal_entry *intent, int64_t result)
+{
+  struct tail_header *header = engine.tail.header;
+  unsigned signal_arg = call->id == SYS_tgkill || call->id == SYS_rt_tgsigqueueinfo ? 2 : 1;
+  if (result != 0 || call->id == SYS_pidfd_send_signal || !call->args[signal_arg])
+    return;
+  if (header->sent_count == TAIL_SENT_MAX)
+    forget_sent_to_the_dead(header);
+  if (header->sent_count == TAIL_SENT_MAX)
+    engine_failed(TAIL_REPORT_FAILED, "more signals were sent between processes than can be replayed", "", TAIL_SENT_MAX);
+  header->sent[header->sent_count++] =
+      (struct tail_sent){(int32_t)call->args[0], (int32_t)call->args[signal_arg],
+                         atomic_load(&engine.process->seen[2]), 0, feed_offset(intent)};
+}
+
+static bool is_meant(const struct tail_sent *sent)
+{
+  int32_t group = atomic_load(&engine.process->seen[2]);
+  if (sent->target > 0)
+    return sent->target == atomic_load(&engine.process->pid_seen);
+  return sent->target < -1 ? group == -sent->target : sent->target == 0 && group == sent->group;
+}
+
+/* Has this stream handled such a signal, or, where it has no handler for it, gone on? */
+static bool has_passed(const struct tail_sent *sent)
+{
+  bool handles = signals_handled(sent->number);
+  for (uint64_t offset = sent->intent; offset < engine.feed->entries_end;) {
+    const struct journal_entry *entry = feed_at(offset);
+    offset += entry->size;
+    if (entry->stream == engine_thread.stream &&
+        (!handles || (entry->kind == JOURNAL_SIGNAL && (int)entry->args[0] == sent->number)))
+      return true;
+  }
+  return false;
+}
+
+void kills_go_live(void)
+{
+  const struct tail_header *header = engine.tail.header;
+  for (unsigned i = 0; i < header->sent_count; i++)
+    if (is_meant(&header->sent[i]) && !has_passed(&header->sent[i]))
+      raw_syscall2(SYS_kill, (uint64_t)engine.pid_real, (uint64_t)header->sent[i].number);
 }
 
 int64_t handle_kill(struct call *call)
 {
   struct call translated = *call, signed_call = *call;
-  int32_t seen = engine.tail.header->pid_seen;
+  int32_t seen = atomic_load(&engine.process->pid_seen);
   bool by_thread = call->id == SYS_tgkill || call->id == SYS_rt_tgsigqueueinfo || call->id == SYS_tkill;
   unsigned thread_arg = call->id == SYS_tkill ? 0 : 1;
   if (call->id != SYS_pidfd_send_signal)
@@ -80,26 +148,19 @@ int64_t handle_kill(struct call *call)
   if (self)
     return signal_self(call, &translated);
   int64_t result;
-  if (!engine_live() && replay_change(call, &result, NULL, NULL))
+  const struct journal_entry *intent;
+  const struct journal_entry *outcome;
+  if (!engine_live() && replay_change(call, &result, &intent, &outcome)) {
+    note_sent(call, intent, result);
+    replay_advance(outcome);
     return result;
+  }
   struct draft draft;
   draft_begin(&draft, call, JOURNAL_INTENT, 0);
   record_intent(&draft, call);
   result = call_run(&translated);
   record_result(call, result);
   return result;
-}
-
-/* Did the call say that a child has ended (and not stopped, or gone on)? */
-static bool told_an_end(const struct call *call, int64_t result)
-{
-  if (call->id == SYS_wait4) {
-    const int *status = (const int *)call->args[1];
-    return result > 0 && (!status || (*status & 0xff) != 0x7f);
-  }
-  const siginfo_t *info = (const siginfo_t *)call->args[2];
-  return result == 0 && info && info->si_pid &&
-         (info->si_code == CLD_EXITED || info->si_code == CLD_KILLED || info->si_code == CLD_DUMPED);
 }
 
 /* A signal that was taken is not pending any more. */
@@ -119,23 +180,7 @@ int64_t handle_sigwait(struct call *call)
   return result;
 }
 
-int64_t handle_wait(struct call *call)
-{
-  bool replaying = !engine_live();
-  int64_t result = observe(call);
-  if (replaying && !engine_live() && told_an_end(call, result))
-    atomic_fetch_sub(&engine.tail.header->replayed_children, 1);
-  return result;
-}
-
-int64_t handle_sigaction(struct call *call)
-{
-  if (engine.tsc_trapped && call->args[0] == SIGSEGV)
-    return tsc_trap_sigaction(call);
-  return call_run(call);
-}
-
-/* ---- threads and children ---- */
+/* ---- threads ---- */
 
 /* A new thread's stream is named before it exists, so that its first entry has it. */
 static int64_t make_thread(struct call *call)
@@ -169,61 +214,9 @@ int64_t handle_thread(struct call *call)
   return call_run(call);
 }
 
-static void become_unjournaled(void)
-{
-  tsc_trap_suspend();
-  engine.tsc_trapped = false;
-  engine.unjournaled = true;
-}
-
-static int64_t make_child(struct call *call)
-{
-  record_note(TAIL_NOTED_CHILD, "child processes run unjournaled: a child that was under way at a crash is not continued");
-  bool shares = call->id == SYS_clone && call->args[0] & CLONE_VM;
-  if (shares) {
-    engine_thread.vfork_owner = (int32_t)raw_syscall0(SYS_gettid);
-    engine_thread.in_vfork = 1;
-    call->frame->raw = FRAME_CLONE;
-    return 0;
-  }
-  crash_point();
-  uint64_t flags = call->id == SYS_clone ? call->args[0] : SIGCHLD;
-  int64_t result = raw_syscall5(SYS_clone, flags, call->id == SYS_clone ? call->args[1] : 0,
-                                call->args[2], call->args[3], call->args[4]);
-  if (result == 0) {
-    become_unjournaled();
-    return 0;
-  }
-  crash_point();
-  record_complete(call, result);
-  return result;
-}
-
-void engine_after_clone(struct engine_frame *frame)
-{
-  engine_thread.in_vfork = 0;
-  struct call call = {.id = SYS_clone, .shape = &call_shapes[SYS_clone], .frame = frame};
-  for (int i = 0; i < 6; i++)
-    call.args[i] = frame->args[i];
-  call_sign(&call);
-  record_complete(&call, (int64_t)frame->rax);
-}
-
 int64_t handle_fork(struct call *call)
 {
-  if (call->id == SYS_clone && call->args[0] & CLONE_THREAD)
-    return make_thread(call);
-  call_sign(call);
-  if (!engine_live()) {
-    const struct journal_entry *entry = replay_take(call, JOURNAL_COMPLETE);
-    if (entry) {
-      if (entry->result > 0)
-        atomic_fetch_add(&engine.tail.header->replayed_children, 1);
-      replay_advance(entry);
-      return entry->result;
-    }
-  }
-  return make_child(call);
+  return call->id == SYS_clone && call->args[0] & CLONE_THREAD ? make_thread(call) : child_make(call);
 }
 
 /* ---- exec ---- */
@@ -236,9 +229,11 @@ static int64_t exec_real(struct call *call, unsigned environment_arg)
   if (result < 0)
     return result;
   call->args[environment_arg] = (uint64_t)with_ours;
-  engine.tail.header->exec_stream = engine_thread.stream;
+  engine.process->stream = engine_thread.stream;
   tsc_trap_suspend();
-  result = call_run(call);
+  process_hides_life();
+  result = raw_syscall5(call->id, call->args[0], call->args[1], call->args[2], call->args[3], call->args[4]);
+  process_shows_life();
   tsc_trap_resume();
   call->args[environment_arg] = (uint64_t)before;
   environment_release(with_ours);
@@ -292,20 +287,38 @@ int64_t handle_exec(struct call *call)
 
 /* ---- the end ---- */
 
+/* Of one thread, which may be the first. */
+int64_t handle_leave(struct call *call)
+{
+  process_hides_life();
+  call->frame->raw = FRAME_PLAIN;
+  return 0;
+}
+
+static int64_t exit_now(const struct call *call)
+{
+  /* Any thread may end the process. */
+  if (engine.process == &engine.tail.header->processes[0])
+    atomic_store(&engine.tail.header->first.word, 0);
+  return call_run(call);
+}
+
 int64_t handle_exit(struct call *call)
 {
   call_sign(call);
   const struct journal_entry *entry = engine_live() ? NULL : replay_take(call, JOURNAL_EXIT);
+  if (engine.relays_exit)
+    relay_from_child();
   if (entry) {
     replay_advance(entry);
-    return call_run(call);
+    return exit_now(call);
   }
   crash_point();
   struct draft draft;
   draft_begin(&draft, call, JOURNAL_EXIT, (int64_t)(call->args[0] & 0xff));
   draft_append(&draft);
   crash_point();
-  return call_run(call);
+  return exit_now(call);
 }
 
 /* ---- the working directory ---- */

@@ -141,6 +141,8 @@ static int64_t read_live(struct call *call, const struct reading *reading)
   draft_begin(&draft, call, JOURNAL_COMPLETE, result);
   if (descriptor->kind == DESCRIPTOR_OUTER && result > 0)
     draft_add(&draft, SEGMENT_SOURCE, 0, &source, sizeof source);
+  else if (descriptor->kind != DESCRIPTOR_REGULAR)
+    channel_describe(&draft, reading->fd, &source);
   draft_add_outputs(&draft, call);
   draft_append(&draft);
   return result;
@@ -254,7 +256,7 @@ int64_t handle_read(struct call *call)
         give_reference(call, &reading, entry, (const struct journal_reference *)segment->data);
       if (descriptor_get(reading.fd)->kind == DESCRIPTOR_SOCKET)
         socket_follow_read(reading.fd, result, call->args[2]);
-      else
+      else if (!(entry->arg_count & JOURNAL_FLAG_SKIPPED))
         follow(&reading, result);
       replay_advance(entry);
       return result;

@@ -223,7 +223,7 @@ static void follow(const struct call *call, const struct writing *writing,
       each_piece(call, writing, (uint64_t)result, give_again);
     return;
   }
-  if (descriptor->kind == DESCRIPTOR_PLACEHOLDER)
+  if (descriptor->kind == DESCRIPTOR_PLACEHOLDER || descriptor->kind == DESCRIPTOR_REGULAR)
     follow_file(call, writing, intent, result);
 }
 
@@ -253,7 +253,7 @@ static int64_t write_local(struct call *call, const struct writing *writing)
     const struct journal_entry *entry = replay_take(call, JOURNAL_COMPLETE);
     if (entry) {
       int64_t result = entry->result;
-      if (result > 0)
+      if (result > 0 && !(entry->arg_count & JOURNAL_FLAG_SKIPPED))
         channel_put(call, writing->vector ? (const struct io_vector *)call->args[1] : &one,
                     writing->vector ? call->args[2] : 1, (uint64_t)result);
       replay_advance(entry);
@@ -264,7 +264,11 @@ static int64_t write_local(struct call *call, const struct writing *writing)
   uint64_t skip = channel_ahead(writing->fd, writing->length);
   int64_t result = skip ? run_rest(call, writing, skip) : call_run(call);
   crash_point();
-  record_complete(call, result);
+  struct draft draft;
+  struct journal_source channel;
+  draft_begin(&draft, call, JOURNAL_COMPLETE, result);
+  channel_describe(&draft, writing->fd, &channel);
+  draft_append(&draft);
   return result;
 }
 

@@ -9,7 +9,9 @@
 /* The first image of a run that begins: what the kernel says is what the program sees from now on. entry:
  * START of the first image, replayed, or NULL. */
 void identity_begin(const struct journal_entry *entry);
-/* START's arguments. */
+/* A child begins: its parent's numbers are not its own. */
+void identity_of_child(void);
+/* START's and CHILD's arguments. */
 void identity_describe(uint64_t args[4]);
 
 /* As the program knows it; as the kernel does. Other numbers are the same. */

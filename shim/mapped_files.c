@@ -386,3 +386,8 @@ void mappings_go_live(void)
     store_remove(STORE_MAPPED, &mapped[i]);
   mapped_count = 0;
 }
+
+bool mappings_of_changed_files(void)
+{
+  return mapped_count > 0 || ghosts_mapped;
+}

@@ -15,6 +15,9 @@ void file_mark_stored_to(uint64_t device, uint64_t inode);
 int64_t mapping_make(const struct call *call, const struct journal_entry *entry);
 /* Replay: memory is about to be unmapped or moved. */
 void mapping_leaves(uint64_t address, uint64_t length);
+/* Replay: are there mappings that going live has to move? */
+bool mappings_of_changed_files(void);
+
 /* Going live: shared mappings become the file's again. What the program stored in replay goes into
  * the file. */
 void mappings_go_live(void);

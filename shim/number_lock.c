@@ -29,3 +29,8 @@ void number_lock_release(struct number_lock *lock)
     raw_syscall6(SYS_futex, (uint64_t)&state, FUTEX_WAKE_PRIVATE, 1, 0, 0, 0);
   raw_syscall4(SYS_rt_sigprocmask, SIG_SETMASK, (uint64_t)&lock->mask, 0, 8);
 }
+
+void number_lock_of_child(void)
+{
+  atomic_store(&state, 0);
+}

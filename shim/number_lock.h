@@ -16,5 +16,7 @@ struct number_lock {
 
 void number_lock_take(struct number_lock *lock);
 void number_lock_release(struct number_lock *lock);
+/* This process is new: whoever had the lock is not in it. */
+void number_lock_of_child(void);
 
 #endif

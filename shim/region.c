@@ -18,27 +18,32 @@
 
 enum { SIZE_NOTED = 1, COPIED = 2 };
 
-_Atomic uint32_t region_count;
-
-/* What was kept of which file since the outermost region began. A lost race between threads is a copy too many. */
+/* What this process has kept of which file since the outermost region began, whosever it is: the whole run goes
+ * back to its beginning. A lost race between threads, or another process's copy, is one too many. */
 static struct seen {
   uint64_t device, inode;
   uint32_t kept;
 } seen[SEEN_ROOM];
+static uint32_t seen_since; /* regions_begun then */
 
 void region_began(void)
 {
-  if (atomic_fetch_add(&region_count, 1) == 0)
-    raw_fill(seen, 0, sizeof seen);
+  struct tail_header *header = engine.tail.header;
+  if (atomic_fetch_add(&header->regions_open, 1) == 0)
+    atomic_fetch_add(&header->regions_begun, 1);
 }
 
 void region_ended(void)
 {
-  atomic_fetch_sub(&region_count, 1);
+  atomic_fetch_sub(&engine.tail.header->regions_open, 1);
 }
 
 static struct seen *find_seen(uint64_t device, uint64_t inode)
 {
+  uint32_t begun = atomic_load(&engine.tail.header->regions_begun);
+  if (seen_since != begun)
+    raw_fill(seen, 0, sizeof seen);
+  seen_since = begun;
   for (unsigned i = 0; i < 16; i++) {
     struct seen *slot = &seen[(inode + i) % SEEN_ROOM];
     if (slot->inode == inode && slot->device == device)

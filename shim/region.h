@@ -6,11 +6,9 @@
 
 #include "shim/descriptors.h"
 
-extern _Atomic uint32_t region_count; /* open in this process */
-
 static inline bool region_open(void)
 {
-  return __builtin_expect(atomic_load_explicit(&region_count, memory_order_relaxed) != 0, 0);
+  return __builtin_expect(atomic_load_explicit(&engine.tail.header->regions_open, memory_order_relaxed) != 0, 0);
 }
 void region_began(void);
 void region_ended(void);

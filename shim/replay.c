@@ -5,6 +5,7 @@
  * or the journal here: killed at any line, the next attempt replays from the beginning. */
 #include "shim/engine.h"
 #include "shim/input_file.h"
+#include "shim/signals.h"
 
 #include <errno.h>
 #include <linux/futex.h>
@@ -180,15 +181,30 @@ const struct journal_entry *replay_own_next(void)
   return entry;
 }
 
+bool replay_own_turn(void)
+{
+  const struct journal_entry *entry = entry_at(atomic_load(&engine.tail.header->cursor));
+  return entry && entry->stream == engine_thread.stream;
+}
+
+/* Runs the handlers of signals that came before what follows. */
+static const struct journal_entry *wait_past_signals(void)
+{
+  const struct journal_entry *entry;
+  while ((entry = wait_for_turn()) && entry->kind == JOURNAL_SIGNAL)
+    signals_again(entry);
+  return entry;
+}
+
 unsigned replay_next(void)
 {
-  const struct journal_entry *entry = wait_for_turn();
+  const struct journal_entry *entry = wait_past_signals();
   return entry ? entry->kind : 0;
 }
 
 const struct journal_entry *replay_any(const struct call *call)
 {
-  const struct journal_entry *entry = wait_for_turn();
+  const struct journal_entry *entry = wait_past_signals();
   input_file_close_before(entry ? call : NULL);
   if (entry)
     return entry;

@@ -3,6 +3,7 @@
  *
  * Killed at any line, the sockets of the replay are gone, and the next attempt makes its own. */
 #include "shim/sockets.h"
+#include "shim/signals.h"
 
 #include "shim/descriptors.h"
 #include "shim/readiness.h"
@@ -197,8 +198,12 @@ int64_t socket_run_quietly(const struct call *call)
 
 void socket_signal(int64_t result, uint64_t flags)
 {
-  if (result == -EPIPE && !(flags & MSG_NOSIGNAL))
-    raw_syscall3(SYS_tgkill, (uint64_t)engine.pid_real, (uint64_t)raw_syscall0(SYS_gettid), SIGPIPE);
+  if (result != -EPIPE || flags & MSG_NOSIGNAL)
+    return;
+  /* The call is journaled: its handler runs here in every attempt. */
+  signals_expect(SIGPIPE);
+  raw_syscall3(SYS_tgkill, (uint64_t)engine.pid_real, (uint64_t)raw_syscall0(SYS_gettid), SIGPIPE);
+  signals_expect_none();
 }
 
 /* A path in an address ends at its NUL: what lies behind is whatever the caller's stack held. */

@@ -8,6 +8,7 @@
 #include "shim/environment.h"
 #include "shim/identity.h"
 #include "shim/paths.h"
+#include "shim/processes.h"
 #include "shim/vdso.h"
 #include "shim/x86_64/boundary_apply.h"
 #include "shim/x86_64/tsc_trap.h"
@@ -368,17 +369,12 @@ static void replay_start(const struct journal_entry *entry, uint8_t *random, con
   replay_advance(entry);
 }
 
-static void begin_image(const Elf64_auxv_t *auxv, const struct image_text *image)
+static void begin_image(const Elf64_auxv_t *auxv, const struct image_text *image, bool first)
 {
-  struct tail_header *header = engine.tail.header;
   static const struct call_shape no_shape;
   struct call call = {.id = CALL_ID_START, .shape = &no_shape, .signature = CALL_ID_START};
   uint8_t *random = random_bytes(auxv);
-  bool first = !header->started;
-  header->started = 1;
-  engine_thread.stream = header->exec_stream;
-  if (header->mode == TAIL_MODE_LIVE)
-    atomic_store(&header->live, 1);
+  engine_thread.stream = engine.process->stream;
   const struct journal_entry *entry = engine_live() ? NULL : replay_take(&call, JOURNAL_START);
   identity_begin(entry);
   if (entry) {
@@ -408,11 +404,19 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
   engine.pid_real = (int32_t)raw_syscall0(SYS_getpid);
   map_tail(tail_path);
   map_feed();
+  bool first = process_find_own();
+  if (!engine.process)
+    quit("the run does not know this process: ", tail_path);
+  if (engine.tail.header->mode == TAIL_MODE_LIVE) {
+    atomic_store(&engine.process->live, 1);
+    atomic_store(&engine.tail.header->live, 1);
+  }
   if (raw_syscall2(SYS_getcwd, (uint64_t)engine.directory, sizeof engine.directory) <= 0)
     engine.directory[0] = 0;
   environment_take_out_ours(environment);
   redirect(auxv);
-  begin_image(auxv, &image);
+  process_shows_life();
+  begin_image(auxv, &image, first);
   tsc_trap_if_needed();
   engine_stack_make();
   clear_stack();

@@ -28,7 +28,8 @@ int analysis_create(struct analysis **ret_analysis)
   analysis->stdin_outer = -1;
   analysis->stream_bucket_count = STREAM_BUCKET_COUNT_FIRST;
   analysis->stream_buckets = malloc(STREAM_BUCKET_COUNT_FIRST * sizeof *analysis->stream_buckets);
-  if (!analysis->stream_buckets || known_files_init(&analysis->files) != 0) {
+  if (!analysis->stream_buckets || known_files_init(&analysis->files) != 0 ||
+      analysis_skipping_create(analysis) != 0) {
     free(analysis->stream_buckets);
     free(analysis);
     return -ENOMEM;
@@ -50,6 +51,7 @@ void analysis_free(struct analysis *analysis)
   if (!analysis)
     return;
   analysis_count_release(analysis);
+  analysis_skipping_release(analysis);
   for (uint32_t i = 0; i < analysis->stream_count; i++)
     for (struct open_intent *intent = analysis->streams[i].open, *below; intent; intent = below) {
       below = intent->below;
@@ -64,66 +66,6 @@ void analysis_free(struct analysis *analysis)
   free(analysis->scopes);
   free(analysis->skipped);
   free(analysis);
-}
-
-/* ---- streams ---- */
-
-static uint32_t *stream_bucket(const struct analysis *analysis, uint32_t number)
-{
-  return &analysis->stream_buckets[number & (analysis->stream_bucket_count - 1)];
-}
-
-static int grow_stream_buckets(struct analysis *analysis)
-{
-  uint32_t count = analysis->stream_bucket_count * 2;
-  uint32_t *buckets = malloc(count * sizeof *buckets);
-  if (!buckets)
-    return -ENOMEM;
-  memset(buckets, 0xff, count * sizeof *buckets);
-  free(analysis->stream_buckets);
-  analysis->stream_buckets = buckets;
-  analysis->stream_bucket_count = count;
-  for (uint32_t i = 0; i < analysis->stream_count; i++) {
-    uint32_t *bucket = stream_bucket(analysis, analysis->streams[i].number);
-    analysis->streams[i].next_in_bucket = *bucket;
-    *bucket = i;
-  }
-  return 0;
-}
-
-/* The stream of that number, made when it is the first time. Valid until the next new one. */
-static int stream_get(struct analysis *analysis, uint32_t number, struct stream **ret_stream)
-{
-  uint32_t i = *stream_bucket(analysis, number);
-  while (i != UINT32_MAX && analysis->streams[i].number != number)
-    i = analysis->streams[i].next_in_bucket;
-  if (i != UINT32_MAX) {
-    *ret_stream = &analysis->streams[i];
-    return 0;
-  }
-  if (number == UINT32_MAX)
-    return -EBADMSG;
-  if (analysis->stream_count >= analysis->stream_bucket_count) {
-    int error = grow_stream_buckets(analysis);
-    if (error)
-      return error;
-  }
-  if (analysis->stream_count == analysis->stream_room) {
-    uint32_t room = analysis->stream_room ? analysis->stream_room * 2 : 4;
-    struct stream *grown = realloc(analysis->streams, room * sizeof *grown);
-    if (!grown)
-      return -ENOMEM;
-    analysis->streams = grown;
-    analysis->stream_room = room;
-  }
-  uint32_t *bucket = stream_bucket(analysis, number);
-  analysis->streams[analysis->stream_count] =
-      (struct stream){.number = number, .next_in_bucket = *bucket};
-  *bucket = analysis->stream_count;
-  *ret_stream = &analysis->streams[analysis->stream_count++];
-  if (number >= analysis->summary.stream_next)
-    analysis->summary.stream_next = number + 1;
-  return 0;
 }
 
 /* ---- what attempts leave behind ---- */
@@ -161,8 +103,9 @@ static int intent_drop(struct analysis *analysis, struct stream *stream, struct 
   if (error)
     return error;
   intent_unlink(analysis, stream, intent);
+  error = analysis_skipping_not_made(analysis, intent->entry, analysis->last_position);
   intent_free(intent);
-  return 0;
+  return error;
 }
 
 static bool waits_for_its_stream(const struct open_intent *intent)
@@ -222,6 +165,7 @@ static int add_attempt(struct analysis *analysis, const struct journal_entry *en
   analysis->summary.attempt_count++;
   analysis->gone_on = false;
   old_bytes_settle_all(&analysis->old);
+  analysis_skipping_attempt(analysis);
   for (uint32_t i = 0; i < analysis->stream_count; i++) {
     struct stream *stream = &analysis->streams[i];
     int error = drop_data(analysis, stream);
@@ -304,13 +248,25 @@ static int add_result(struct analysis *analysis, struct stream *stream,
       return error;
   }
   analysis_count_written(analysis, intent->entry, entry->result);
+  int error = entry->result < 0 ? analysis_skipping_not_made(analysis, intent->entry, entry->position) : 0;
   intent_unlink(analysis, stream, intent);
   intent_free(intent);
-  return 0;
+  return error;
+}
+
+/* A fork says which stream the child will have. */
+static int add_fork(struct analysis *analysis, const struct journal_entry *intent)
+{
+  uint32_t child;
+  struct stream *made = NULL;
+  int error = analysis_fork_stream(intent, &child) ? analysis_stream_get(analysis, child, &made) : 0;
+  if (error || !made)
+    return error;
+  return analysis_skipping_fork(analysis, made, analysis_stream(analysis, intent->stream), intent);
 }
 
 /* An exec has closed its own intent, and has ended the process's other threads in theirs: in no
- * replay do these get further. Only one process is journaled, so all other streams are its threads. */
+ * replay do these get further. */
 static int add_start(struct analysis *analysis, struct stream *stream,
                      const struct journal_entry *entry)
 {
@@ -321,11 +277,12 @@ static int add_start(struct analysis *analysis, struct stream *stream,
     intent_free(top);
   }
   for (uint32_t i = 0; i < analysis->stream_count; i++)
-    while (analysis->streams[i].open) {
+    while (analysis->streams[i].process == stream->process && analysis->streams[i].open) {
       int error = intent_drop(analysis, &analysis->streams[i], analysis->streams[i].open);
       if (error)
         return error;
     }
+  stream->has_image = true;
   return analysis_count_start(analysis, entry);
 }
 
@@ -349,12 +306,21 @@ static bool closes_carried(const struct stream *stream, const struct journal_ent
   return intent && intent->carried && change_of(entry->call)->kind == CHANGE_SLEEP;
 }
 
-/* A new thread has its stream from the call that makes it, before it has an entry of its own. */
-static void name_stream(struct analysis *analysis, const struct journal_entry *entry)
+/* A new thread has its stream from the call that makes it, before it has an entry of its own. *stream, its
+ * maker's, may move. */
+static int name_stream(struct analysis *analysis, struct stream **stream, const struct journal_entry *entry)
 {
-  if (entry->call == SYS_clone && entry_arg(entry, 0) & CLONE_THREAD && entry->result >= 0 &&
-      entry->result < UINT32_MAX - 1 && (uint64_t)entry->result >= analysis->summary.stream_next)
-    analysis->summary.stream_next = (uint32_t)entry->result + 1;
+  if (entry->call != SYS_clone || !(entry_arg(entry, 0) & CLONE_THREAD) || entry->result < 0 ||
+      entry->result >= UINT32_MAX - 1)
+    return 0;
+  struct stream *made;
+  uint32_t maker = (*stream)->number, process = (*stream)->process;
+  int error = analysis_stream_get(analysis, (uint32_t)entry->result, &made);
+  if (error)
+    return error;
+  made->process = process;
+  *stream = analysis_stream(analysis, maker);
+  return 0;
 }
 
 static int add_of_program(struct analysis *analysis, struct stream *stream,
@@ -368,6 +334,9 @@ static int add_of_program(struct analysis *analysis, struct stream *stream,
     error = program_goes_on(analysis, stream);
   if (error)
     return error;
+  error = analysis_skipping_see(analysis, stream, entry);
+  if (error)
+    return error;
   switch (entry->kind) {
   case JOURNAL_DATA:
     return add_data(analysis, stream, entry);
@@ -375,13 +344,19 @@ static int add_of_program(struct analysis *analysis, struct stream *stream,
     return analysis_files_keep(analysis, entry);
   case JOURNAL_INTENT:
     error = add_intent(analysis, stream, entry, seq);
+    if (!error)
+      error = add_fork(analysis, entry);
+    stream = analysis_stream(analysis, entry->stream);
     break;
   case JOURNAL_RESULT:
     error = add_result(analysis, stream, entry);
     break;
   case JOURNAL_COMPLETE:
-    name_stream(analysis, entry);
-    error = analysis_count_complete(analysis, stream, entry);
+    error = analysis_process_waited(analysis, entry);
+    if (!error)
+      error = name_stream(analysis, &stream, entry);
+    if (!error)
+      error = analysis_count_complete(analysis, stream, entry);
     if (!error)
       error = analysis_files_observed(analysis, entry);
     if (!error)
@@ -391,7 +366,15 @@ static int add_of_program(struct analysis *analysis, struct stream *stream,
     error = add_start(analysis, stream, entry);
     break;
   case JOURNAL_EXIT:
-    analysis_count_exit(analysis, entry);
+    if (stream->process == 0)
+      analysis_count_exit(analysis, entry);
+    analysis_process_exit(analysis, stream, entry);
+    break;
+  case JOURNAL_CHILD:
+    analysis_process_begin(stream, entry);
+    break;
+  case JOURNAL_SIGNAL:
+    analysis_signal_came(analysis, entry);
     break;
   }
   /* What DATA was for has come. */
@@ -416,7 +399,7 @@ static int add_entry(struct analysis *analysis, const struct journal_entry *entr
     return add_attempt(analysis, entry);
   if (analysis_skips(analysis, entry->position))
     return analysis_add_skipped(analysis, entry);
-  int error = stream_get(analysis, entry->stream, &stream);
+  int error = analysis_stream_get(analysis, entry->stream, &stream);
   if (error)
     return error;
   analysis->summary.ended_count += entry->kind == JOURNAL_COMPLETE || entry->kind == JOURNAL_RESULT ||
@@ -459,7 +442,7 @@ static int end(struct analysis *analysis)
     struct stream *stream = &analysis->streams[i];
     int error = drop_data(analysis, stream);
     /* The process has ended, and with it what its other threads had begun. */
-    while (!error && analysis->summary.exited && stream->open)
+    while (!error && analysis_process_over(analysis, stream) && stream->open)
       error = intent_drop(analysis, stream, stream->open);
     if (error)
       return error;
@@ -473,6 +456,7 @@ static int end(struct analysis *analysis)
   if (retry)
     memcpy(analysis->summary.retry_values, retry->values, sizeof retry->values);
   analysis->summary.unfinished_count = analysis->open_count;
+  analysis->summary.running_count = analysis_processes_running(analysis);
   if (analysis->stdin_state)
     analysis->summary.stdin_hash = XXH3_64bits_digest(analysis->stdin_state);
   return 0;

@@ -24,7 +24,8 @@ int analysis_files_intent(struct analysis *analysis, const struct journal_entry 
   const struct change *change = change_of(intent->call);
   bool link = change->kind == CHANGE_RENAME || change->kind == CHANGE_REMOVE;
   old_bytes_settle(&analysis->old, intent->stream, !link);
-  if (change->kind == CHANGE_SYNC || change->kind == CHANGE_SLEEP || change->kind == CHANGE_EXEC)
+  if (change->kind == CHANGE_SYNC || change->kind == CHANGE_SLEEP || change->kind == CHANGE_EXEC ||
+      change->kind == CHANGE_FORK)
     return 0;
   if (change->kind == CHANGE_OPEN && !(change_open_flags(change, intent) & O_TRUNC))
     return 0;

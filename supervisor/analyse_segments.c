@@ -92,6 +92,12 @@ static bool segment_sound(const struct journal_segment *segment)
     return segment->length == sizeof(struct journal_descriptor);
   case SEGMENT_SOURCE:
     return segment->length == sizeof(struct journal_source);
+  case SEGMENT_CHANNEL:
+    return segment->length == sizeof(struct journal_source);
+  case SEGMENT_OFFSETS:
+    return segment->length % sizeof(struct journal_offset) == 0;
+  case SEGMENT_CHILD:
+    return segment->length == sizeof(struct journal_child);
   case SEGMENT_INFO:
     return infos_sound(segment);
   case SEGMENT_EXTENTS:

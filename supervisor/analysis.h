@@ -23,6 +23,7 @@ struct open_intent {
   uint64_t seq;
   enum idempotence idempotence; /* what the program said when it began */
   bool carried; /* of an earlier attempt, and its stream has not gone on since */
+  bool delivered; /* a signal, and its target has handled it since */
   bool settled; /* recovery has found that it happened, and it has taken effect */
   int64_t result;
 };
@@ -32,6 +33,18 @@ struct stream {
   uint32_t number;
   uint32_t open_count;
   uint32_t next_in_bucket; /* index, UINT32_MAX: none */
+  uint32_t process; /* number of its first thread's stream; of threads nobody has told of: the first's */
+  int32_t pid;      /* of a first thread: as the program knows it; 0: the process has not begun */
+  uint32_t parent;  /* of a first thread: the process that has made it */
+  uint32_t batch;   /* of a first thread: what it was made in (analyse_skipped.c); 0: none */
+  uint32_t making;  /* of a first thread: the batch that it is making */
+  bool needs_image; /* of a first thread: it was to have a program of its own */
+  bool has_image;
+  bool skipped;     /* its entries are not fed */
+  uint64_t born;    /* position: what was last when it was first told of */
+  uint64_t waited_at; /* position of the wait */
+  bool waited;      /* of a first thread: its parent knows how it ended */
+  bool over;        /* of a first thread: the process has exited, or has been waited for */
   bool data_pending;       /* DATA, and what it belongs to has not come */
   uint64_t data_first, data_last;
   struct stdin_ahead *ahead; /* standard input's bytes in pending DATA, or NULL */
@@ -89,6 +102,9 @@ struct analysis {
   uint32_t outer_count, outer_room;
   int stdin_outer; /* index of descriptor 0 when it is a pipe or socket, or -1 */
   uint64_t output_sequential[TAIL_OUTER_MAX]; /* where a write at the description's offset goes */
+  struct skipping *skipping;
+  bool skips;        /* analysis_skip_finished() has been called */
+  bool skips_output; /* also what has written output */
   void *stdin_state; /* XXH3_state_t */
 };
 
@@ -149,6 +165,49 @@ enum idempotence analysis_idempotence(const struct analysis *analysis, uint32_t 
 
 /* An entry of such a region. */
 int analysis_add_skipped(struct analysis *analysis, const struct journal_entry *entry);
+/* ---- analyse_streams.c ---- */
+
+/* The stream of that number, or NULL. */
+struct stream *analysis_stream(const struct analysis *analysis, uint32_t number);
+/* The same, made when it is the first time. Valid until the next new one. */
+int analysis_stream_get(struct analysis *analysis, uint32_t number, struct stream **ret_stream);
+
+/* ---- analyse_processes.c ---- */
+
+/* Has the process ended that the stream is of? */
+bool analysis_process_over(const struct analysis *analysis, const struct stream *stream);
+/* CHILD. */
+void analysis_process_begin(struct stream *stream, const struct journal_entry *child);
+/* A wait that has told an end: that child is over. */
+int analysis_process_waited(struct analysis *analysis, const struct journal_entry *wait);
+void analysis_process_exit(struct analysis *analysis, const struct stream *stream, const struct journal_entry *exit);
+/* SIGNAL: what was sent by an open intent has come. */
+void analysis_signal_came(struct analysis *analysis, const struct journal_entry *signal);
+/* How many have begun and are not over. */
+uint32_t analysis_processes_running(const struct analysis *analysis);
+/* Is it a fork's intent? *ret_stream: the number of the stream that the child has or will have. */
+bool analysis_fork_stream(const struct journal_entry *intent, uint32_t *ret_stream);
+/* The stream of the child that a fork's intent is about, or NULL. */
+struct stream *analysis_forked(const struct analysis *analysis, const struct journal_entry *intent);
+/* Has the child of that fork's intent begun? 1: *ret_result is its number; 0: no. */
+int analysis_child_began(const struct analysis *analysis, const struct journal_entry *intent, int64_t *ret_result);
+
+/* ---- analyse_skipped.c ---- */
+
+int analysis_skipping_create(struct analysis *analysis);
+void analysis_skipping_release(struct analysis *analysis);
+/* The walk tells of: each entry of the program; a fork's intent; a child's end; an intent
+ * that has made no child, if it is a fork's; ATTEMPT. */
+int analysis_skipping_see(struct analysis *analysis, const struct stream *stream, const struct journal_entry *entry);
+int analysis_skipping_fork(struct analysis *analysis, struct stream *child, const struct stream *maker,
+                           const struct journal_entry *intent);
+int analysis_skipping_waited(struct analysis *analysis, const struct stream *child, const struct journal_entry *wait);
+int analysis_skipping_not_made(struct analysis *analysis, const struct journal_entry *intent, uint64_t position);
+void analysis_skipping_attempt(struct analysis *analysis);
+/* Are the stream's entries not fed? */
+bool analysis_stream_skipped(const struct analysis *analysis, uint32_t number);
+/* Is that entry about a child that is left out (JOURNAL_FLAG_SKIPPED)? */
+bool analysis_entry_skips(const struct analysis *analysis, const struct journal_entry *entry);
 
 /* ---- analyse_end.c ---- */
 

@@ -78,6 +78,9 @@ static const struct change changes[] = {
 
     {SYS_nanosleep, CHANGE_SLEEP, NONE, NONE, NONE},
     {SYS_clock_nanosleep, CHANGE_SLEEP, NONE, NONE, NONE},
+    {SYS_fork, CHANGE_FORK, NONE, NONE, NONE},
+    {SYS_vfork, CHANGE_FORK, NONE, NONE, NONE},
+    {SYS_clone, CHANGE_FORK, NONE, NONE, NONE},
     {SYS_execve, CHANGE_EXEC, 0, NONE, NONE},
     {SYS_execveat, CHANGE_EXEC, 1, NONE, NONE},
 };

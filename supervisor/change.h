@@ -20,6 +20,7 @@ enum change_kind {
   CHANGE_SYNC,
   CHANGE_SLEEP,
   CHANGE_EXEC,
+  CHANGE_FORK,
   CHANGE_EXCHANGE, /* a request and its answer: goes on where it was */
 };
 

@@ -124,11 +124,16 @@ static void add_call(struct text *text, const struct journal_entry *entry, const
   add_what(text, entry, row);
 }
 
+static void add_process(struct text *text, const struct journal_entry *entry)
+{
+  if (journal_arg_count(entry) >= 2)
+    text_addf(text, ", process %d of parent %d", (int)entry->args[0], (int)entry->args[1]);
+}
+
 static void add_start(struct text *text, const struct journal_entry *entry)
 {
   text_add(text, "a program begins");
-  if (journal_arg_count(entry) >= 2)
-    text_addf(text, ", process %d of parent %d", (int)entry->args[0], (int)entry->args[1]);
+  add_process(text, entry);
   const struct journal_segment *directory = journal_find_segment(entry, SEGMENT_DIRECTORY, -1);
   if (directory != NULL) {
     text_add(text, ", in ");
@@ -170,6 +175,19 @@ static void add_note(struct text *text, const struct journal_entry *entry)
   text_add(text, "  [note]");
 }
 
+static void add_child(struct text *text, const struct journal_entry *entry)
+{
+  text_add(text, "a process begins as a copy of its parent");
+  add_process(text, entry);
+  text_add(text, "  [child]");
+}
+
+static void add_signal(struct text *text, const struct journal_entry *entry)
+{
+  const char *name = journal_arg_count(entry) > 0 ? sigabbrev_np((int)entry->args[0]) : NULL;
+  text_addf(text, "the handler of SIG%s runs  [signal]", name != NULL ? name : "?");
+}
+
 size_t format_entry(const struct journal_entry *entry, uint64_t seq, char *ret_line, size_t size)
 {
   const struct call_row *row = call_table_find(entry->call);
@@ -200,6 +218,12 @@ size_t format_entry(const struct journal_entry *entry, uint64_t seq, char *ret_l
     break;
   case JOURNAL_NOTE:
     add_note(&text, entry);
+    break;
+  case JOURNAL_CHILD:
+    add_child(&text, entry);
+    break;
+  case JOURNAL_SIGNAL:
+    add_signal(&text, entry);
     break;
   }
   return text.length;

@@ -411,6 +411,9 @@ static int look_one(const struct looking *looking, enum idempotence idempotence,
   case CHANGE_ATTRIBUTE:
     happened = look_attribute(looking, &result);
     break;
+  case CHANGE_FORK:
+    happened = analysis_child_began(looking->analysis, looking->intent, &result);
+    break;
   }
   if (happened < 0)
     return happened;
@@ -438,6 +441,8 @@ int recover_look(const struct analysis *analysis, const struct world *world,
     const struct journal_entry *intent = analysis->open[i]->entry;
     struct looking looking = {analysis, world, intent, change_of(intent->call)};
     int error = look_one(&looking, analysis->open[i]->idempotence, &verdicts[i]);
+    if (!error && analysis->open[i]->delivered)
+      verdicts[i].kind = VERDICT_HAPPENED;
     if (error) {
       free(verdicts);
       return failure_set(failure, error, "cannot tell whether entry %llu of the journal happened: %s",

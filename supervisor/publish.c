@@ -39,7 +39,7 @@ struct publishing {
 
 /* ---- which entries ---- */
 
-enum choice { CHOICE_OMIT, CHOICE_KEEP, CHOICE_UNFINISHED };
+enum choice { CHOICE_OMIT, CHOICE_KEEP, CHOICE_UNFINISHED, CHOICE_SKIPPED };
 
 static enum choice choose_open(const struct publishing *publishing,
                                const struct open_intent *intent)
@@ -73,10 +73,13 @@ static enum choice choose(const struct publishing *publishing, const struct jour
   if (entry->kind == JOURNAL_ATTEMPT || entry->kind == JOURNAL_NOTE || entry->kind == JOURNAL_KEEP ||
       analysis_skips(publishing->analysis, entry->position))
     return CHOICE_OMIT;
-  if (analysis_omits(publishing->analysis, entry->stream, entry->position))
+  if (analysis_omits(publishing->analysis, entry->stream, entry->position) ||
+      analysis_stream_skipped(publishing->analysis, entry->stream))
     return CHOICE_OMIT;
   if (entry->kind == JOURNAL_DATA)
     return choose_data(publishing, entry);
+  if (analysis_entry_skips(publishing->analysis, entry))
+    return CHOICE_SKIPPED;
   if (entry->kind != JOURNAL_INTENT)
     return CHOICE_KEEP;
   const struct open_intent *open = analysis_open_intent(publishing->analysis, entry->position);
@@ -179,7 +182,7 @@ static void put_extents(const struct publishing *publishing, unsigned arg, uint8
 
 /* Makes the entry as it is in the feed, in publishing->entry. */
 static int build_entry(struct publishing *publishing, const struct journal_entry *entry,
-                       bool unfinished)
+                       unsigned flags)
 {
   uint64_t size;
   int error = measure_entry(publishing, entry, &size);
@@ -215,9 +218,8 @@ static int build_entry(struct publishing *publishing, const struct journal_entry
   memcpy(to, from, (size_t)((const uint8_t *)entry + entry->size - from));
   struct journal_entry *made = (struct journal_entry *)publishing->entry;
   made->size = (uint32_t)size;
-  if (unfinished)
-    made->arg_count |= JOURNAL_FLAG_UNFINISHED;
-  if (unfinished || size != entry->size)
+  made->arg_count |= (uint8_t)flags;
+  if (flags || size != entry->size)
     made->checksum = journal_checksum(made);
   return 0;
 }
@@ -276,7 +278,10 @@ static int write_entry(struct publishing *publishing, const struct journal_entry
     return 0;
   if (choice == CHOICE_KEEP && !keeps_old(publishing))
     return feed_writer_put(&publishing->entries, entry, entry->size);
-  int error = build_entry(publishing, entry, choice == CHOICE_UNFINISHED);
+  int error = build_entry(publishing, entry,
+                          choice == CHOICE_UNFINISHED ? JOURNAL_FLAG_UNFINISHED
+                          : choice == CHOICE_SKIPPED  ? JOURNAL_FLAG_SKIPPED
+                                                      : 0);
   if (error)
     return error;
   return feed_writer_put(&publishing->entries, publishing->entry,

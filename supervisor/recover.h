@@ -48,6 +48,7 @@ struct analysis_summary {
   uint32_t attempt_count;
   bool exited;           /* an EXIT of the first process is there */
   int exit_status;
+  uint32_t running_count; /* other processes that have begun, and of whose end nothing is known */
   uint64_t stdin_consumed; /* bytes read from descriptor 0's outer object, when that is a pipe or socket */
   uint64_t stdin_hash;     /* XXH3-64 (streamed) of those bytes */
   uint64_t output_written[TAIL_OUTER_MAX]; /* bytes written to each outer object, by its index in START's descriptors */
@@ -62,6 +63,9 @@ struct analysis_summary {
   int32_t pid_seen;      /* args[0] of the first START */
   bool beginning_lost;   /* the program has entries before its START: it must not be taken for one that never began */
 };
+/* After the end: children that are over, and that nothing needs, are left out of the feed. output_again: output is
+ * given again, so that those which made some are needed. */
+void analysis_skip_finished(struct analysis *analysis, bool output_again);
 void analysis_summary(const struct analysis *analysis, struct analysis_summary *ret_summary);
 
 /* How recovery sees the world; the unit tests have one of their own. */

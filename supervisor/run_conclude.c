@@ -148,8 +148,7 @@ static int first_stream(struct run_attempt *attempt, uint32_t *ret_stream, struc
 static void say_notes(const struct run_attempt *attempt, uint32_t noted)
 {
   static const struct { uint32_t bit; const char *text; } notes[] = {
-    {TAIL_NOTED_CHILD, "child processes run unjournaled: a child that was under way at a "
-                      "crash is not continued"},
+    {TAIL_NOTED_SPINNING, "a signal came while the program made no calls: a resumed run handles it at the next one"},
     {TAIL_NOTED_SHARED_MAPPING, "a file is mapped shared and writable: what other processes change "
                                 "in it is not journaled"},
     {TAIL_NOTED_ANSWER, "a request that was sent again was answered otherwise than before: the program "

@@ -160,6 +160,26 @@ static int publish(struct run_attempt *attempt, struct analysis *analysis,
   return error < 0 ? error : run_feed_cursor(feed, &beginning->feed_cursor, failure);
 }
 
+/* Children that are over are not made again; what they have printed can only come again from them. */
+static int skip_finished(const struct run_attempt *attempt, struct analysis *analysis,
+                         const struct analysis_summary *summary, const struct run_outer_before *before,
+                         struct failure *failure)
+{
+  struct tail_header *decided = calloc(1, sizeof *decided);
+  bool again = false;
+  int error;
+
+  if (decided == NULL)
+    return failure_set(failure, -ENOMEM, "cannot go on: out of memory; free some");
+  error = run_outer_decide(decided, &attempt->descriptors, attempt->output, summary, before, failure);
+  for (uint32_t i = 0; i < decided->outer_count; i++)
+    again = again || decided->outer[i].output == TAIL_OUTPUT_AGAIN;
+  free(decided);
+  if (error == 0)
+    analysis_skip_finished(analysis, again);
+  return error;
+}
+
 static int write_store(struct run_attempt *attempt, struct failure *failure)
 {
   enum run_state state;
@@ -209,9 +229,11 @@ static int begin_again(struct run_attempt *attempt, struct analysis *analysis,
   attempt->exited_before = summary->exited;
   attempt->descriptors = attempt->open_before;
   if (beginning->mode == TAIL_MODE_REPLAY) {
-    error = publish(attempt, analysis, beginning, failure);
+    error = run_outer_align(&attempt->descriptors, before, failure);
     if (error == 0)
-      error = run_outer_align(&attempt->descriptors, before, failure);
+      error = skip_finished(attempt, analysis, summary, before, failure);
+    if (error == 0)
+      error = publish(attempt, analysis, beginning, failure);
     if (error == 0)
       error = run_outer_skip_input(&attempt->descriptors, summary, before, failure);
     if (error < 0)
@@ -262,7 +284,8 @@ static int recover(struct run_attempt *attempt, struct run_beginning *beginning,
                        "began is missing; restore it from a copy, or give the run up with `perdure rm`",
                        attempt->place.id);
   }
-  if (summary.exited && !run_outer_output_missing(&attempt->open_before, attempt->output, &summary, before)) {
+  if (summary.exited && !summary.running_count &&
+      !run_outer_output_missing(&attempt->open_before, attempt->output, &summary, before)) {
     *ret_over = true;
     *ret_status = summary.exit_status;
     error = run_finish(attempt, summary.exit_status, failure);

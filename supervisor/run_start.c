@@ -73,6 +73,26 @@ static void drain_reported(const struct failure *failure, void *context)
     run_say(attempt, SAY_ERROR, "run %s: the journal can be stored again", attempt->place.id);
 }
 
+/* Shows the run's processes that this one lives, until supervisor_rests(). */
+static int supervisor_lives(struct tail_header *header)
+{
+  pthread_mutexattr_t kind;
+  int error = pthread_mutexattr_init(&kind);
+
+  if (error != 0)
+    return -error;
+  pthread_mutexattr_setpshared(&kind, PTHREAD_PROCESS_SHARED);
+  pthread_mutexattr_setrobust(&kind, PTHREAD_MUTEX_ROBUST);
+  error = pthread_mutex_init(&header->supervisor_lives, &kind);
+  pthread_mutexattr_destroy(&kind);
+  return error != 0 ? -error : -pthread_mutex_lock(&header->supervisor_lives);
+}
+
+static void supervisor_rests(struct tail_header *header)
+{
+  pthread_mutex_unlock(&header->supervisor_lives);
+}
+
 int run_attempt_run(struct run_attempt *attempt, bool drained, struct run_end *ret_end,
                     int *ret_status, struct failure *failure)
 {
@@ -93,10 +113,15 @@ int run_attempt_run(struct run_attempt *attempt, bool drained, struct run_end *r
     return error;
   spawn.environment = attempt->environment;
   run_supervise();
+  error = supervisor_lives(attempt->tail.header);
+  if (error < 0)
+    return failure_set(failure, error, "cannot supervise the run: %s; free some memory", strerror(-error));
   if (drained)
     error = drain_start(&attempt->tail, attempt->store, drain_reported, attempt, &drain, failure);
-  if (error < 0)
+  if (error < 0) {
+    supervisor_rests(attempt->tail.header);
     return error;
+  }
   error = run_spawn(&spawn, &pid, ret_status, failure);
   if (error == 0) {
     attempt->spawned = true;
@@ -105,7 +130,14 @@ int run_attempt_run(struct run_attempt *attempt, bool drained, struct run_end *r
       kill(pid, SIGKILL);
       waitpid(pid, NULL, 0);
     }
+    /* The rest of the tree dies with it: it must not go on while its journal is concluded. */
+    if (error < 0 || ret_end->killed) {
+      struct failure ignored;
+
+      run_lock_end_tree(&attempt->place, &attempt->lock, &ignored);
+    }
   }
+  supervisor_rests(attempt->tail.header);
   if (drain != NULL)
     drain_error = drain_stop(drain, &drain_failure);
   if (error == 0 && drain_error < 0) {

@@ -52,7 +52,7 @@ static void fill_header(const struct run_attempt *attempt, const struct run_begi
   header->lock_fd = attempt->lock_number;
   header->keyless = attempt->keyless;
   header->not_idempotent = !attempt->idempotent;
-  header->pid_seen = beginning->pid_seen;
+  atomic_store(&header->processes[0].pid_seen, beginning->pid_seen);
   strcpy(header->run_directory, attempt->place.directory);
   strcpy(header->cache_directory, attempt->place.cache);
   boot_id_read(header->boot_id); /* zeros where it is not known */

@@ -49,23 +49,24 @@ static void stop_with(pid_t pid)
     kill(pid, SIGCONT);
 }
 
-/* Takes all children's news. true: the program's end is among them. */
-static bool reap(pid_t pid, struct run_end *ret_end)
+/* Takes all children's news. true: the program has been killed, or it has exited, and what it left, which comes
+ * to us, has ended too. */
+static bool reap(pid_t pid, bool *ended, struct run_end *ret_end)
 {
-  bool ended = false;
-
   for (;;) {
     siginfo_t info = {0};
 
-    if (waitid(P_ALL, 0, &info, WEXITED | WSTOPPED | WNOHANG) < 0 || info.si_pid == 0)
-      return ended;
+    if (waitid(P_ALL, 0, &info, WEXITED | WSTOPPED | WNOHANG) < 0)
+      return *ended;
+    if (info.si_pid == 0)
+      return *ended && ret_end->killed;
     if (info.si_pid != pid)
-      continue; /* an orphan of the program's that came to us */
+      continue;
     if (info.si_code == CLD_STOPPED) {
       stop_with(pid);
     } else if (info.si_code != CLD_TRAPPED) {
       *ret_end = (struct run_end){.killed = info.si_code != CLD_EXITED, .status = info.si_status};
-      ended = true;
+      *ended = true;
     }
   }
 }
@@ -73,7 +74,8 @@ static bool reap(pid_t pid, struct run_end *ret_end)
 int run_wait(pid_t pid, struct run_end *ret_end, struct failure *failure)
 {
   struct signalfd_siginfo info;
-  struct run_end end;
+  struct run_end end = {0};
+  bool ended = false;
   sigset_t mask;
   int fd;
 
@@ -88,10 +90,10 @@ int run_wait(pid_t pid, struct run_end *ret_end, struct failure *failure)
     return failure_set(failure, -errno, "cannot watch the program: signalfd: %s; allow more open "
                        "files (ulimit -n)", strerror(errno));
   /* A SIGCHLD from before the signalfd is pending, so that this read returns for it too. */
-  while (!reap(pid, &end)) {
+  while (!reap(pid, &ended, &end)) {
     if (read(fd, &info, sizeof info) != (ssize_t)sizeof info)
       continue;
-    if (is_passed_on(&info))
+    if (is_passed_on(&info) && !ended)
       kill(pid, (int)info.ssi_signo);
   }
   close(fd);

@@ -176,6 +176,9 @@ engine_entry_syscall:
 	movq	%fs:(%rcx), %rcx
 	jmp	*%rcx
 
+	/* An engine that never sets FRAME_CLONE need not have it. */
+	.weak	engine_after_clone
+	.hidden	engine_after_clone
 .Lparent:
 	movq	engine_tls_next@gottpoff(%rip), %rcx
 	movq	%fs:(%rcx), %rcx

@@ -59,20 +59,56 @@ setup() {
   assert_not_exist "$PERDURE_DIR/runs/job"
 }
 
-@test "a daemon of a finished run is left alone when the run starts anew or is removed" {
+@test "a daemon that outlives the program keeps the run open until it ends" {
   mkfifo up
   # shellcheck disable=SC2016  # the inner shells'
-  printf '%s\n' 'setsid /bin/sh -c "echo \$\$ > up; exec tail -f /dev/null" > /dev/null 2>&1 &' > job
-  "$PERDURE" run -q -- /bin/sh job &
+  printf '%s\n' 'setsid /bin/sh -c "echo \$\$ > up; exec tail -f /dev/null" > /dev/null 2>&1 &' 'exit 3' > job
+  "$PERDURE" run -q --id job -- /bin/sh job &
   supervisor=$!
   read -t 10 -r daemon <> up
+  kill -0 "$supervisor"
+  run -0 perdure status job
+  assert_line --regexp "^state: +running"
+  kill -9 "$daemon"
   await_supervisor
-  assert_equal "$status" 0
-  id=$(perdure ls --json | python3 -c 'import json,sys; print(json.load(sys.stdin)[0]["id"])')
-  perdure rm "$id"
-  kill -0 "$daemon"
-  kill "$daemon"
-  await_death "$daemon"
+  assert_equal "$status" 3
+}
+
+# A script that feeds a child by hand: the child's end of file is its own doing only at the very end.
+write_feeding_script() {
+  mkfifo up
+  cat > feeding <<'SCRIPT'
+exec 4> >(cat > got; echo end >> got)
+echo first >&4
+while [ "$(wc -l < got)" -lt 1 ]; do sleep 0.05; done
+echo $$ > up
+until [ -e goes-on ]; do sleep 0.05; done
+echo second >&4
+exec 4>&-
+wait $!
+SCRIPT
+}
+
+# assert_one_end WHO: killed there, its child does not take that for the end of its input.
+assert_one_end() {
+  write_feeding_script
+  "$PERDURE" run -q --id job -- /bin/bash feeding &
+  supervisor=$!
+  read -t 10 -r program <> up
+  kill -9 "${!1}"
+  await_supervisor
+  assert_equal "$status" 137
+  touch goes-on
+  run -0 --separate-stderr perdure resume job
+  assert_equal "$(cat got)" $'first\nsecond\nend'
+}
+
+@test "the first process killed: its children's end of input is no part of the run" {
+  assert_one_end program
+}
+
+@test "the supervisor killed: the same" {
+  assert_one_end supervisor
 }
 
 @test "rm removes a finished run and all of it" {

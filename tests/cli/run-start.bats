@@ -90,7 +90,7 @@ SCRIPT
   umask 027
   ulimit -Sn 300
   export ODD=$'two\nlines' EMPTY=
-  bare=$(./look 'a b' '' $'c\nd' 5< /dev/null)
+  bare=$(./look 'a b' '' $'c\nd' 3>&- 5< /dev/null)
   durable=$("$PERDURE" run -- ./look 'a b' '' $'c\nd' 5< /dev/null)
   assert_equal "$durable" "$bare"
 }

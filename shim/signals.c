@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The kernel calls `arrive` for every signal that the program has a handler for. Where the program is
+ * between calls, the signal waits for the next one (but no longer than PATIENCE_NS: a program that spins makes
+ * none; that is noted, since no replay can tell how long it had spun). Within a call its SIGNAL entry is
+ * appended and the handler runs, before the call's own entry; so replay, which finds SIGNAL before the entry
+ * that it looks for, runs the handler there.
+ *
+ * In a process with several threads handlers run where signals arrive, and nothing is journaled.
+ *
+ * Killed at any line: a SIGNAL without what its handler does is replayed, and the handler goes on live; a
+ * signal that waited is lost, as one that was pending is. SIGCHLD is told again for children that have
+ * ended. */
+#include "shim/signals.h"
+
+#include "shim/identity.h"
+#include "shim/x86_64/tsc_trap.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#define SIGNAL_MAX 65
+#define PATIENCE_NS 50000000
+#define MASK_SIZE 8
+
+/* As rt_sigaction has it. */
+struct action {
+  uint64_t handler;
+  uint64_t flags;
+  uint64_t restorer;
+  uint64_t mask;
+};
+
+static struct action actions[SIGNAL_MAX]; /* the program's, where `arrive` stands for it */
+static uint64_t handled;                  /* a bit for each of these */
+
+static siginfo_t waiting_info[SIGNAL_MAX];
+static volatile uint64_t waiting; /* a bit for each signal that has come between calls */
+static int32_t timer = -1;        /* ends the patience */
+static volatile int expected;     /* the next of this number is journaled already */
+static uint64_t expected_mask;    /* in replay: what is blocked while its handler runs; 0: what the kernel says */
+static volatile bool within;      /* in a call, live */
+
+static uint64_t bit(int number)
+{
+  return 1ull << (number - 1);
+}
+
+static bool is_pointer(uint64_t handler)
+{
+  return handler > 1; /* SIG_DFL, SIG_IGN */
+}
+
+/* Faults of the program's own instructions come where they come; 32 and 33 are libc's. */
+static bool ours(uint64_t number)
+{
+  switch (number) {
+  case SIGSEGV:
+  case SIGBUS:
+  case SIGFPE:
+  case SIGILL:
+  case SIGTRAP:
+  case SIGSYS:
+  case 32:
+  case 33:
+    return false;
+  }
+  return number > 0 && number < SIGNAL_MAX;
+}
+
+/* ---- one signal ---- */
+
+static void timer_end(void)
+{
+  if (timer >= 0)
+    raw_syscall1(SYS_timer_delete, (uint64_t)timer);
+  timer = -1;
+}
+
+/* Calls the program's handler as the kernel would have. */
+static void run(int number, siginfo_t *info, void *context)
+{
+  struct action action = actions[number];
+  bool was_within = within;
+  if (action.flags & SA_RESETHAND) {
+    const struct action none = {.flags = action.flags, .restorer = action.restorer};
+    handled &= ~bit(number);
+    raw_syscall4(SYS_rt_sigaction, (uint64_t)number, (uint64_t)&none, 0, MASK_SIZE);
+  }
+  within = false;
+  if (is_pointer(action.handler))
+    ((void (*)(int, siginfo_t *, void *))action.handler)(number, info, context);
+  within = was_within;
+}
+
+static void translate(siginfo_t *info)
+{
+  if (info->si_code == SI_USER || info->si_code == SI_QUEUE || info->si_code == SI_TKILL ||
+      info->si_signo == SIGCHLD)
+    info->si_pid = (int32_t)identity_seen(info->si_pid);
+}
+
+static void record_signal(int number, const siginfo_t *info)
+{
+  static const struct call none = {.id = CALL_ID_JOURNAL};
+  uint64_t args[2] = {(uint64_t)number};
+  /* Within a call that changes the mask, or lets one be for a time. */
+  raw_syscall4(SYS_rt_sigprocmask, SIG_BLOCK, 0, (uint64_t)&args[1], MASK_SIZE);
+  struct draft draft;
+  crash_point();
+  draft_begin(&draft, &none, JOURNAL_SIGNAL, 0);
+  draft.tail.args = args;
+  draft.tail.arg_count = 2;
+  draft_add(&draft, SEGMENT_OUTPUT, 1, info, sizeof *info);
+  draft_append(&draft);
+  crash_point();
+}
+
+/* Sends the signal again when the patience ends. */
+static void be_patient(int number)
+{
+  struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = number};
+  const struct itimerspec later = {.it_value = {.tv_nsec = PATIENCE_NS}};
+  event.sigev_value.sival_ptr = &timer;
+  event._sigev_un._tid = (int32_t)raw_syscall0(SYS_gettid);
+  if (timer >= 0 || raw_syscall3(SYS_timer_create, CLOCK_MONOTONIC, (uint64_t)&event, (uint64_t)&timer) < 0)
+    return;
+  raw_syscall4(SYS_timer_settime, (uint64_t)timer, 0, (uint64_t)&later, 0);
+}
+
+static void arrive(int number, siginfo_t *info, void *context)
+{
+  if (engine.threaded || engine_thread.passing || expected == number) {
+    expected = 0;
+    if (expected_mask)
+      raw_syscall4(SYS_rt_sigprocmask, SIG_SETMASK, (uint64_t)&expected_mask, 0, MASK_SIZE);
+    expected_mask = 0;
+    run(number, info, context);
+    return;
+  }
+  bool late = info->si_code == SI_TIMER && info->si_ptr == &timer;
+  if (late && (!engine_live() || !(waiting & bit(number))))
+    return;
+  if (!late && !within) {
+    if (!(waiting & bit(number)))
+      raw_copy(&waiting_info[number], info, sizeof *info);
+    waiting |= bit(number);
+    if (engine_live())
+      be_patient(number);
+    return;
+  }
+  siginfo_t first;
+  if (late) {
+    timer_end();
+    waiting &= ~bit(number);
+    raw_copy(&first, &waiting_info[number], sizeof first);
+    info = &first;
+    record_note(TAIL_NOTED_SPINNING, "a signal came while the program made no calls: a resumed run handles it at the next one");
+  }
+  translate(info);
+  record_signal(number, info);
+  run(number, info, context);
+}
+
+/* ---- in a call ---- */
+
+static void send_to_self(int number, siginfo_t *info)
+{
+  raw_syscall4(SYS_rt_tgsigqueueinfo, (uint64_t)engine.pid_real, (uint64_t)raw_syscall0(SYS_gettid),
+               (uint64_t)number, (uint64_t)info);
+}
+
+/* One that the program has blocked since stays with the kernel until it is not. */
+static void send_waiting(void)
+{
+  timer_end();
+  for (int number = 1; number < SIGNAL_MAX; number++)
+    if (waiting & bit(number)) {
+      siginfo_t info;
+      raw_copy(&info, &waiting_info[number], sizeof info);
+      waiting &= ~bit(number);
+      send_to_self(number, &info);
+    }
+}
+
+int64_t signals_run(const struct call *call)
+{
+  bool was_within = within;
+  within = engine_live() && !engine.threaded;
+  if (__builtin_expect(waiting != 0, 0) && within)
+    send_waiting();
+  int64_t result = raw_syscall6(call->id, call->args[0], call->args[1], call->args[2], call->args[3],
+                                call->args[4], call->args[5]);
+  within = was_within;
+  return result;
+}
+
+bool signals_handled(int number)
+{
+  return number > 0 && number < SIGNAL_MAX && handled & bit(number);
+}
+
+void signals_expect(int number)
+{
+  if (signals_handled(number))
+    expected = number;
+}
+
+void signals_expect_none(void)
+{
+  expected = 0;
+  expected_mask = 0;
+}
+
+void signals_again(const struct journal_entry *entry)
+{
+  static const struct call none = {.id = CALL_ID_JOURNAL};
+  const struct journal_segment *segment = journal_find_segment(entry, SEGMENT_OUTPUT, 1);
+  int number = (int)entry->args[0];
+  siginfo_t info;
+  if (journal_arg_count(entry) != 2 || !signals_handled(number) || !segment || segment->length != sizeof info)
+    engine_diverged(&none, entry);
+  raw_copy(&info, segment->data, sizeof info);
+  uint64_t one = bit(number), mask;
+  raw_syscall4(SYS_rt_sigprocmask, SIG_UNBLOCK, (uint64_t)&one, (uint64_t)&mask, MASK_SIZE);
+  waiting &= ~bit(number);
+  replay_advance(entry);
+  expected = number;
+  expected_mask = entry->args[1];
+  send_to_self(number, &info);
+  raw_syscall4(SYS_rt_sigprocmask, SIG_SETMASK, (uint64_t)&mask, 0, MASK_SIZE);
+}
+
+void signals_go_live(void)
+{
+  siginfo_t info;
+  if (!(handled & bit(SIGCHLD)))
+    return;
+  raw_fill(&info, 0, sizeof info);
+  waiting &= ~bit(SIGCHLD);
+  raw_syscall5(SYS_waitid, P_ALL, 0, (uint64_t)&info, WEXITED | WNOHANG | WNOWAIT, 0);
+  if (!info.si_pid)
+    return;
+  raw_copy(&waiting_info[SIGCHLD], &info, sizeof info);
+  waiting |= bit(SIGCHLD);
+}
+
+void signals_of_child(void)
+{
+  waiting = 0;
+  timer = -1;
+  expected = 0;
+  within = false;
+}
+
+/* ---- what the program says about signals ---- */
+
+/* One that waits is ignored from now on, or does what it does by default. */
+static void handler_gone(int number, bool by_default)
+{
+  siginfo_t info;
+  bool waited = waiting & bit(number);
+  if (waited)
+    timer_end();
+  handled &= ~bit(number);
+  waiting &= ~bit(number);
+  raw_copy(&info, &waiting_info[number], sizeof info);
+  if (waited && by_default && engine_live())
+    send_to_self(number, &info);
+}
+
+int64_t handle_sigaction(struct call *call)
+{
+  uint64_t number = call->args[0];
+  if (engine.tsc_trapped && number == SIGSEGV)
+    return tsc_trap_sigaction(call);
+  if (!ours(number) || call->args[3] != MASK_SIZE)
+    return call_run(call);
+  const struct action *given = (const struct action *)call->args[1];
+  struct action before = actions[number], installed, old;
+  bool was_handled = handled & bit((int)number), is_handled = given && is_pointer(given->handler);
+  struct call translated = *call;
+  if (is_handled) {
+    installed = *given;
+    installed.handler = (uint64_t)arrive;
+    installed.flags |= SA_SIGINFO;
+    installed.flags &= ~(uint64_t)SA_RESETHAND;
+    translated.args[1] = (uint64_t)&installed;
+    actions[number] = *given;
+    handled |= bit((int)number);
+  }
+  translated.args[2] = (uint64_t)&old;
+  int64_t result = raw_syscall4(SYS_rt_sigaction, number, translated.args[1], (uint64_t)&old, MASK_SIZE);
+  if (result == 0 && given && !is_handled)
+    handler_gone((int)number, given->handler == 0);
+  engine.handles_signals = handled != 0;
+  if (result == 0 && call->args[2])
+    raw_copy((void *)call->args[2], was_handled ? &before : &old, sizeof old);
+  return result;
+}
+
+/* Where it unblocks a signal that is pending, that one comes before it returns. */
+int64_t handle_sigmask(struct call *call)
+{
+  if (!handled || engine.threaded || !call->args[1] || call->args[0] == SIG_BLOCK) {
+    call->frame->raw = FRAME_PLAIN;
+    return 0;
+  }
+  return local_again(call);
+}

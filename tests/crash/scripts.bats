@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# Shell scripts and other programs that make processes, killed at their kill points: the commands that had
+# ended have no second effect, those under way go on inside.
+load sweeps
+
+setup() {
+  check_options=()
+  sweep_points=60
+  set_up_inputs
+}
+
+# A script, in $script.
+write_script() {
+  script="$BATS_TEST_TMPDIR/script"
+  cat > "$script"
+}
+
+@test "dash: commands, loops, redirections, substitutions, a here-document, an exit trap" {
+  write_script <<'END'
+set -eu
+trap 'echo trapped; rm -f scratch' EXIT
+echo > scratch
+mkdir work
+for i in 1 2 3; do echo "line $i" >> work/log; done
+n=0
+while read -r word number; do n=$((n + number)); done < work/log
+(cd work; cp log copy; sed -i s/line/word/ copy)
+cat > here <<EOT
+$n $(wc -l < work/log)
+EOT
+cat here
+find work -type f -exec cksum {} \;
+grep -c nothing work/log || echo none
+END
+  assert_survives dash "$script"
+}
+
+@test "bash: pipefail, arrays, functions, a read loop on a substitution, mktemp, flock" {
+  write_script <<'END'
+set -euo pipefail
+lines=()
+while read -r line; do lines+=("$line"); done < <(sort -n numbers | head -n 20)
+total() { local sum=0 x; for x in "$@"; do sum=$((sum + ${x%% *})); done; echo "$sum"; }
+echo "${#lines[@]} $(total "${lines[@]}")" > totals
+made=$(mktemp)
+cat totals > "$made"
+( flock 9; cat "$made" >> kept ) 9> lock
+rm "$made"
+cat kept
+END
+  assert_survives bash "$script"
+}
+
+@test "several commands that write to one opening of a file write one behind the other" {
+  write_script <<'END'
+{ echo first; /bin/echo second; sh -c 'echo third; /bin/echo fourth'; } > all
+exec 4>> all
+/bin/echo fifth >&4
+echo sixth >&4
+exec 5< all
+read -r one <&5
+head -c 5 <&5 > rest
+cat <&5 >> rest
+END
+  assert_survives bash "$script"
+}
+
+@test "a pipeline that moves more than a pipe holds loses nothing and has nothing twice" {
+  assert_survives bash -c 'seq 1 60000 | gzip | gzip -d | tee copy | md5sum; head -c 1500000 /dev/zero | tail -c 700000 | wc -c'
+}
+
+@test "a reader that ends early ends its writer" {
+  assert_survives sh -c 'yes | head -n 3 > three; seq 1 100000 | sed 5q; echo "$?"'
+}
+
+@test "background jobs, wait, the status of one that a signal ended" {
+  write_script <<'END'
+sleep 0.1 & first=$!
+sh -c 'echo in background > made; exit 3' & second=$!
+wait "$second"; echo "$?"
+wait "$first"; echo "$?"
+sleep 100 & kill "$!"; wait "$!"; echo "$?"
+for i in 1 2 3 4; do (echo "$i" > "part$i") & done
+wait
+cat part1 part2 part3 part4
+END
+  assert_survives bash "$script"
+  assert_survives dash "$script"
+}
+
+@test "a trap runs once for each signal, at the same place" {
+  write_script <<'END'
+n=0
+trap 'n=$((n + 1)); echo "$n" >> trapped' USR1
+kill -USR1 $$
+(sleep 0.1; kill -USR1 $$) & wait
+wait
+sh -c 'kill -USR1 '$$
+echo "$n"
+END
+  assert_survives bash "$script"
+}
+
+@test "a process substitution and a coprocess" {
+  write_script <<'END'
+diff <(seq 1 5) <(seq 2 6)
+coproc sed -u 's/^/got /'
+for i in 1 2 3; do
+  echo "$i" >&"${COPROC[1]}"
+  read -r -u "${COPROC[0]}" answer
+  echo "$answer"
+done
+END
+  assert_survives bash "$script"
+}
+
+@test "xargs with two at a time" {
+  assert_survives sh -c 'seq 1 6 | xargs -P2 -n1 sh -c "echo \$0 > made\$0"; cat made*'
+}
+
+@test "python3: subprocess, system, popen, fork, posix_spawn, also of what is not there" {
+  cat > "$inputs/job.py" <<'END'
+import os, subprocess
+print(subprocess.run(["sort"], input="b\na\n", capture_output=True, text=True).stdout)
+print(subprocess.check_output("wc -l < numbers", shell=True, text=True))
+try:
+    subprocess.run(["/nowhere/program"])
+except FileNotFoundError:
+    print("not there")
+child = subprocess.Popen(["sleep", "100"])
+child.terminate()
+print(child.wait())
+print(os.waitstatus_to_exitcode(os.system("exit 3")), os.popen("echo by popen").read())
+pid = os.fork()
+if pid == 0:
+    os._exit(7)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+pid = os.posix_spawn("/bin/echo", ["echo", "spawned"], os.environ)
+os.waitpid(pid, 0)
+try:
+    os.posix_spawn("/nowhere/echo", ["echo"], os.environ)
+except OSError as error:
+    print(error.errno)
+END
+  assert_survives /usr/bin/python3 job.py
+}
+
+@test "what children have put into memory that they share with their parent is there" {
+  cat > "$inputs/job.py" <<'END'
+import mmap, os
+shared = mmap.mmap(-1, 4096)
+for i in range(3):
+    pid = os.fork()
+    if pid == 0:
+        shared[i] = 65 + i
+        os._exit(0)
+    os.waitpid(pid, 0)
+    print(shared[:i + 1])
+END
+  assert_survives /usr/bin/python3 job.py
+}
+
+@test "make with two jobs: a small C project is built" {
+  mkdir "$inputs/project"
+  cat > "$inputs/project/Makefile" <<'END'
+sum: main.o parts.a
+	gcc -o $@ $^
+parts.a: one.o two.o
+	ar rcs $@ $^
+%.o: %.c
+	gcc -O1 -c -o $@ $<
+END
+  echo 'int one(void), two(void); int main(void) { return one() + two(); }' > "$inputs/project/main.c"
+  echo 'int one(void) { return 1; }' > "$inputs/project/one.c"
+  echo 'int two(void) { return 2; }' > "$inputs/project/two.c"
+  assert_survives make -C project -j2
+}
+
+@test "git: init, add, commit, branch, merge, gc" {
+  write_script <<'END'
+set -e
+export GIT_AUTHOR_DATE=2020-01-01T00:00:00Z GIT_COMMITTER_DATE=2020-01-01T00:00:00Z
+export GIT_CONFIG_GLOBAL=/dev/null GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b
+git init -q -b main work
+cd work
+for i in 1 2; do echo "$i" > "file$i"; git add "file$i"; git commit -qm "commit $i"; done
+git checkout -qb side
+echo 3 > file3; git add .; git commit -qm "on the side"
+git checkout -q main
+git merge -q side
+git gc -q
+git log --oneline
+END
+  assert_survives sh "$script"
+}
