@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* perdure verify: is a run's journal whole, and does its program still do what it says? */
 #include "cli/command.h"
+#include "supervisor/blob.h"
 #include "supervisor/drain.h"
 #include "supervisor/run_lock.h"
 
@@ -31,6 +32,8 @@ static int verify_stored(const struct run_place *place, bool quiet)
   /* Of a live run the tail moves under us: its store alone is checked. */
   defects = verify_journal(store, run_lock_owner(place) != 0 ? NULL : tail, say_defect,
                            (void *)place->id, &failure);
+  if (defects == 0)
+    defects = blobs_verify(store, place->directory, say_defect, (void *)place->id, &failure);
   if (defects == 0 && store_end(store, &position, &entry_count, &failure) < 0)
     defects = -1;
   store_close(store);

@@ -45,7 +45,7 @@ static void add_callback(struct reading *reading, const struct exchange *exchang
 {
   const struct journal_segment *bytes = journal_find_segment(entry, SEGMENT_OUTPUT, 0);
   bool body = entry_arg(entry, 0) == JOURNAL_CALLBACK_WRITE;
-  uint64_t given_before = exchange->given_size - (body && bytes != NULL ? bytes->length : 0);
+  uint64_t given_before = exchange->given_size - (body ? journal_given_length(entry) : 0);
 
   /* What has turned out to be a line of the header, or comes again, goes. */
   if (reading->body.length > given_before)

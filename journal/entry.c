@@ -31,6 +31,17 @@ const struct journal_segment *journal_find_segment(const struct journal_entry *e
   return NULL;
 }
 
+uint64_t journal_given_length(const struct journal_entry *entry)
+{
+  const struct journal_segment *segment = journal_find_segment(entry, SEGMENT_OUTPUT, 0);
+  if (segment)
+    return segment->length;
+  segment = journal_find_segment(entry, SEGMENT_BLOB, 0);
+  return segment && segment->length >= sizeof(struct journal_blob)
+             ? ((const struct journal_blob *)segment->data)->length
+             : 0;
+}
+
 static bool kind_known(unsigned kind)
 {
   switch (kind) {

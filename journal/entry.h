@@ -180,6 +180,15 @@ struct journal_offset {
   uint32_t zero;
   uint64_t offset; /* bytes */
 };
+/* SEGMENT_BLOB, in the place of an OUTPUT: bytes of a file in the run's blobs/, whose name follows the struct.
+ * They are on disk before the entry counts as being there. */
+struct journal_blob {
+  uint64_t offset, length; /* bytes */
+  uint64_t hash;           /* XXH3-64 of them */
+};
+/* What one exchange gives goes to a blob beyond so many bytes, in pieces of at least so many. */
+#define JOURNAL_BLOB_AFTER_SIZE (1u << 20)
+#define JOURNAL_BLOB_PIECE_SIZE_MIN (4u << 10)
 
 /* The INTENT of an exchange: args[0]. */
 enum {
@@ -277,6 +286,9 @@ const struct journal_segment *journal_next_segment(const struct journal_entry *e
 /* The first segment of `type` (and of argument `arg`, unless arg is -1), or NULL. */
 const struct journal_segment *journal_find_segment(const struct journal_entry *entry, unsigned type,
                                                    int arg);
+
+/* How many bytes the program was given with a callback's entry, which has them or refers to them. */
+uint64_t journal_given_length(const struct journal_entry *entry);
 
 /* Checks that `available` bytes at `entry` begin with the valid entry of `position` (list above).
  * Reads nothing past `available`. */

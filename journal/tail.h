@@ -205,6 +205,8 @@ struct tail_header {
   struct tail_life first; /* the run's first process, until it exits by itself */
   _Atomic uint32_t process_end; /* above all places that were ever taken */
   struct tail_process processes[TAIL_PROCESS_MAX]; /* the run's first one has place 0 */
+  _Atomic uint64_t blob_written; /* grows with each write to a file in blobs/, before its entry is appended */
+  _Atomic uint64_t blob_synced;  /* all that was written when blob_written was that is on disk */
 };
 
 /* Until something must be on disk, nothing is put there: what leaves the ring for the store lies in the page

@@ -7,6 +7,7 @@
 #ifndef PERDURE_SHIM_CURL_H
 #define PERDURE_SHIM_CURL_H
 
+#include "shim/blob.h"
 #include "shim/engine.h"
 
 #include <errno.h>
@@ -166,6 +167,8 @@ struct curl_handle {
   bool told;                     /* message waits for curl_multi_info_read */
   struct curl_handle *next_told;
   struct curl_message message;
+  uint64_t recorded;    /* bytes that callbacks were given, in entries */
+  struct blob blob;     /* where they go when they are many */
 
   /* what getinfo gives during callbacks: as last journaled */
   uint64_t seen_hash[SEEN_COUNT];

@@ -217,6 +217,17 @@ static bool had_before(struct curl_handle *handle, struct callback *callback, ui
 
 /* ---- live ---- */
 
+/* The bytes that the program is given: in the entry, or in a blob when they are many. */
+static void record_bytes(struct draft *draft, struct curl_handle *handle, const struct callback *callback)
+{
+  if (handle->recorded >= JOURNAL_BLOB_AFTER_SIZE && callback->length >= JOURNAL_BLOB_PIECE_SIZE_MIN) {
+    blob_add(draft, &handle->blob, callback->bytes, callback->length);
+    return;
+  }
+  handle->recorded += callback->length;
+  draft_add(draft, SEGMENT_OUTPUT, 0, callback->bytes, callback->length);
+}
+
 void callback_draft(struct draft *draft, struct call *call, struct curl_handle *handle, unsigned kind,
                     uint64_t first, uint64_t second)
 {
@@ -262,7 +273,7 @@ static uint64_t callback_live(struct curl_handle *handle, struct callback callba
   crash_point();
   callback_draft(&draft, &call, handle, callback.kind, callback.first, callback.second);
   if (callback.kind != JOURNAL_CALLBACK_READ)
-    draft_add(&draft, SEGMENT_OUTPUT, 0, callback.bytes, callback.length);
+    record_bytes(&draft, handle, &callback);
   info_add_seen(&draft, handle);
   draft_append(&draft);
   crash_point();
@@ -359,8 +370,11 @@ void callback_replay(struct curl_handle *handle, const struct journal_entry *ent
   if (segment && segment->length < HANDLE_SCRATCH_SIZE) {
     callback.length = segment->length;
     raw_copy(callback.bytes, segment->data, segment->length);
-    ((uint8_t *)callback.bytes)[segment->length] = 0;
+    handle->recorded += segment->length;
+  } else if (!segment) {
+    callback.length = blob_take(&handle->blob, entry, callback.bytes, HANDLE_SCRATCH_SIZE - 1);
   }
+  ((uint8_t *)callback.bytes)[callback.length] = 0;
   if (callback.kind == JOURNAL_CALLBACK_AGAIN)
     return;
   uint64_t result = call_program(handle, &callback);

@@ -47,7 +47,7 @@ static void clear(struct curl_handle *handle)
   handle->last_return = 0;
   handle->result = NULL;
   handle->body_length = handle->body_hash = handle->again_length = handle->again_hash = 0;
-  handle->spool_place = handle->frame_left = 0;
+  handle->spool_place = handle->frame_left = handle->recorded = 0;
   raw_fill(handle->count, 0, sizeof handle->count);
   raw_fill(handle->again_count, 0, sizeof handle->again_count);
   raw_fill(handle->seen_hash, 0, sizeof handle->seen_hash);
@@ -158,6 +158,7 @@ int exchange_end(struct curl_handle *handle, const struct curl_real *real, int c
   }
   record_end(handle, info_collect(handle, real), code);
   spool_close(handle);
+  blob_close(&handle->blob);
   handle->busy = false;
   return code;
 }
@@ -193,6 +194,7 @@ void exchange_replay_end(struct curl_handle *handle, const struct curl_real *rea
   handle->result = entry;
   info_restore_cookies(handle, real);
   spool_close(handle);
+  blob_close(&handle->blob);
   handle->busy = false;
   replay_advance(entry);
 }

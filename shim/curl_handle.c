@@ -87,6 +87,7 @@ struct curl_handle *handle_make(void *easy)
   handle->group = NULL;
   handle->number = 0;
   handle->spool = -1;
+  handle->blob.fd = -1;
   return handle;
 }
 

@@ -102,6 +102,7 @@ void curl_easy_cleanup(void *easy)
     jar = false;
   }
   spool_close(handle);
+  blob_close(&handle->blob);
   handle_free(handle);
   if (jar) {
     cleanup_with_jar(real, easy);

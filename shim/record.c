@@ -3,6 +3,7 @@
  *
  * Killed at any line: tail_append leaves a whole entry or a gap, and what runs before and after it is
  * told apart by INTENT and RESULT. */
+#include "shim/blob.h"
 #include "shim/engine.h"
 
 #include <assert.h>
@@ -154,6 +155,7 @@ void record_make_durable(uint64_t position)
 {
   const struct journal_entry *entry =
       (const struct journal_entry *)(engine.tail.ring + (position & (engine.tail.header->ring_size - 1)));
+  blobs_sync();
   int result = tail_sync_to(&engine.tail, position, position + entry->size);
   if (result < 0)
     engine_failed(TAIL_REPORT_FAILED, "the journal cannot be written to disk: ", "msync", result);

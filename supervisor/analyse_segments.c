@@ -67,6 +67,14 @@ static bool infos_sound(const struct journal_segment *segment)
   return true;
 }
 
+/* A file directly in blobs/. */
+static bool blob_name_sound(const struct journal_segment *segment)
+{
+  return segment->length > sizeof(struct journal_blob) &&
+         kept_name_sound((const char *)segment->data + sizeof(struct journal_blob),
+                         segment->length - sizeof(struct journal_blob));
+}
+
 static bool segment_sound(const struct journal_segment *segment)
 {
   switch (segment->type) {
@@ -98,6 +106,8 @@ static bool segment_sound(const struct journal_segment *segment)
     return segment->length % sizeof(struct journal_offset) == 0;
   case SEGMENT_CHILD:
     return segment->length == sizeof(struct journal_child);
+  case SEGMENT_BLOB:
+    return blob_name_sound(segment);
   case SEGMENT_INFO:
     return infos_sound(segment);
   case SEGMENT_EXTENTS:

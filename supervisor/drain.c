@@ -15,6 +15,7 @@
  */
 #include "supervisor/drain.h"
 
+#include "supervisor/blob.h"
 #include "supervisor/boot_id.h"
 
 #include <errno.h>
@@ -86,6 +87,11 @@ static int commit(struct pass *pass)
       error = store_skip_to(pass->store, pass->position, pass->failure);
   }
   if (error != 0 || !pass->open)
+    return error;
+  /* Before the commit: what it says of blobs must not outlive them. */
+  if (atomic_load(&pass->file->header->durable) == TAIL_DURABLE)
+    error = blobs_sync(pass->file->header, pass->failure);
+  if (error != 0)
     return error;
   pass->open = false; /* a failed commit has rolled back */
   error = store_commit(pass->store, pass->failure);
@@ -165,6 +171,13 @@ static bool may_skip(const struct pass *pass)
   return !pass->rebooted || pass->position < atomic_load(&pass->file->header->synced);
 }
 
+/* After a reboot an entry may be there whose bytes in a blob are lost: as if it were lost itself. */
+static bool is_whole(const struct pass *pass, const struct journal_entry *entry, size_t available)
+{
+  return journal_entry_valid(entry, available, pass->position) &&
+         (!pass->rebooted || blob_check(entry, pass->file->header->run_directory) == 0);
+}
+
 /* Takes what is valid in the next `length` bytes; stops early at an entry that the buffer cuts. */
 static int take_buffer(struct pass *pass, size_t length, bool more_follows)
 {
@@ -174,7 +187,7 @@ static int take_buffer(struct pass *pass, size_t length, bool more_follows)
   size_t offset = 0;
   while (error == 0 && offset < length) {
     const struct journal_entry *entry = (const struct journal_entry *)(pass->buffer + offset);
-    if (journal_entry_valid(entry, length - offset, pass->position)) {
+    if (is_whole(pass, entry, length - offset)) {
       error = take_entry(pass, offset, entry->size);
       offset += entry->size;
       continue;

@@ -152,11 +152,12 @@ static int add_intent(struct exchanges *exchanges, const struct journal_entry *e
   return 0;
 }
 
+/* Lines of a header are never so long that they lie in a blob. */
 static uint64_t piece_length(const struct journal_entry *entry, uint64_t *ret_hash)
 {
   const struct journal_segment *segment = journal_find_segment(entry, SEGMENT_OUTPUT, 0);
   *ret_hash = segment != NULL ? journal_hash(segment->data, segment->length) : 0;
-  return segment != NULL ? segment->length : 0;
+  return journal_given_length(entry);
 }
 
 static void add_callback(struct exchange *exchange, const struct journal_entry *entry)

@@ -67,7 +67,8 @@ static void add_callback(struct text *text, const struct journal_entry *entry)
   else if (bytes != NULL) {
     text_add(text, ", ");
     add_preview(text, bytes);
-  }
+  } else if (journal_find_segment(entry, SEGMENT_BLOB, 0) != NULL)
+    text_addf(text, ", {%llu bytes in a blob}", (unsigned long long)journal_given_length(entry));
 }
 
 void format_exchange_add_args(struct text *text, const struct journal_entry *entry)

@@ -67,6 +67,7 @@ static int write_store(struct run_attempt *attempt, struct failure *failure)
 
 static int make_files(struct run_attempt *attempt, struct failure *failure)
 {
+  static const char *const folders[] = {"kept", "blobs"};
   struct run_beginning beginning = {.mode = TAIL_MODE_LIVE, .stream_next = 1};
   char path[PATH_MAX];
   unsigned ended;
@@ -80,10 +81,12 @@ static int make_files(struct run_attempt *attempt, struct failure *failure)
     run_advise(failure, "free some space, or give another directory with --dir or PERDURE_DIR");
     return error;
   }
-  run_place_path(&attempt->place, "kept", path);
-  if (mkdir(path, 0700) < 0)
-    return failure_set(failure, -errno, "cannot make %s: %s; look at that directory's permissions",
-                       path, strerror(errno));
+  for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+    run_place_path(&attempt->place, folders[i], path);
+    if (mkdir(path, 0700) < 0)
+      return failure_set(failure, -errno, "cannot make %s: %s; look at that directory's permissions",
+                         path, strerror(errno));
+  }
   attempt->lock_number = run_spawn_lock_number(&attempt->recipe.limits, &attempt->descriptors);
   error = run_tail_make(attempt, &beginning, failure);
   if (error < 0)

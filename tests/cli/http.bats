@@ -183,3 +183,56 @@ print("".join(bytes.fromhex(word).decode(errors="replace") for word in re.findal
   done
   assert_equal "$(find "$PERDURE_DIR/runs/job" -perm /077)" ""
 }
+
+# ---- bodies of many bytes ----
+
+# kill_in_body: runs a download of 4 MB, killed in the middle of its body, when a blob holds a part of it.
+kill_in_body() {
+  run --separate-stderr "$PERDURE" run --id count -- curl -sS -o out "$url/bytes/4000000"
+  local points
+  points=$(perdure sql count "select value from meta where key = 'crash_points'")
+  crash_at $((points * 3 / 4)) --id job -- curl -sS -o out "$url/bytes/4000000"
+  [ -n "$(ls "$PERDURE_DIR/runs/job/blobs")" ]
+}
+
+@test "a long body lies in a file beside the store, which holds little" {
+  run_durable --id job -- curl -sS -o out "$url/bytes/4000000"
+  assert_equal "$status" 0
+  assert_equal "$(stat -c %s out)" 4000000
+  assert_equal "$(stat -c %a "$PERDURE_DIR"/runs/job/blobs/*)" 600
+  [ "$(stat -c %s "$PERDURE_DIR"/runs/job/blobs/*)" -gt 2500000 ]
+  [ "$(stat -c %s "$PERDURE_DIR"/runs/job/run.db)" -lt 2500000 ]
+  assert_equal "$(field 0 response_size)" 4000000
+  run -0 perdure verify job
+  run -0 perdure verify --replay job
+  perdure rm job
+  assert_not_exists "$PERDURE_DIR/runs/job"
+}
+
+@test "a body of 4 MB is gone on with from its blob" {
+  kill_in_body
+  curl -sS -o whole "$url/bytes/4000000"
+  run_durable --id job -- curl -sS -o out "$url/bytes/4000000"
+  assert_equal "$status" 0
+  cmp out whole
+  assert_equal "$(field 0 sent)" 2
+  run -0 perdure verify job
+}
+
+@test "a blob that is damaged or gone is found by verify, and a run does not go on with it" {
+  kill_in_body
+  local blob
+  blob=$(echo "$PERDURE_DIR"/runs/job/blobs/*)
+  # What the drain has stored names it.
+  printf x | dd of="$blob" bs=1 seek=100000 conv=notrunc status=none
+  run --separate-stderr "$PERDURE" run --id job -- curl -sS -o out "$url/bytes/4000000"
+  assert_equal "$status" 125
+  assert_regex "$stderr" 'perdure: run job cannot go on: its input is not what it was: the bytes of an answer are damaged: .*blobs/'
+  run perdure verify job
+  assert_equal "$status" 1
+  assert_line --regexp 'entry [0-9]+: the bytes that it refers to in blobs/ are not what they were'
+  rm "$blob"
+  run perdure verify job
+  assert_equal "$status" 1
+  assert_line --regexp 'entry [0-9]+: the bytes that it refers to in blobs/ cannot be read'
+}

@@ -21,6 +21,10 @@ teardown() {
   assert_survives curl -sS "$url/bytes/50000" --next -sS -o out "$url/chunked/3000"
 }
 
+@test "curl with a body of which a part lies in a blob" {
+  assert_survives curl -sS -o out "$url/bytes/1500000" --next -sS "$url/bytes/1200000"
+}
+
 @test "curl POST, and GETs after it on the same connection" {
   assert_survives curl -sS -d one=1 "$url/post" --next -sS "$url/bytes/300" --next -sS -o out "$url/bytes/20000"
 }

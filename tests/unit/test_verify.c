@@ -62,13 +62,24 @@ static void test_order(void)
   append_kind(&run, JOURNAL_RESULT, 2, JOURNAL_FLAG_RESOLVED);
   drain(&run, false);
   tap_ok(defects(&run) == 0, "intents with their results, and one that recovery resolved, are right");
+  append_kind(&run, JOURNAL_INTENT, 5, 0);
+  append_kind(&run, JOURNAL_INTENT, 6, 0);
+  append_kind(&run, JOURNAL_RESULT, 6, 0);
+  append_kind(&run, JOURNAL_RESULT, 5, 0);
+  append_kind(&run, JOURNAL_INTENT, CALL_ID_EXCHANGE, 0);
+  append_kind(&run, JOURNAL_ATTEMPT, 1026, 0);
+  append_kind(&run, JOURNAL_INTENT, 1, 0);
+  append_kind(&run, JOURNAL_RESULT, 1, 0);
+  append_kind(&run, JOURNAL_RESULT, CALL_ID_EXCHANGE, 0);
+  drain(&run, false);
+  tap_ok(defects(&run) == 0, "intents may lie within each other, and an exchange go on in a later attempt");
   append_kind(&run, JOURNAL_INTENT, 3, 0);
   append_kind(&run, JOURNAL_RESULT, 4, 0);
-  tap_ok(defects(&run) == 1 && strstr(last_defect, "entry 8 ") && strstr(last_defect, "another call"),
+  tap_ok(defects(&run) == 1 && strstr(last_defect, "entry 17 ") && strstr(last_defect, "another call"),
          "a result of another call is a defect, also where only the tail has it");
   append_kind(&run, JOURNAL_RESULT, 3, 0);
   drain(&run, false);
-  tap_ok(defects(&run) == 2 && strstr(last_defect, "entry 9 ") && strstr(last_defect, "without"),
+  tap_ok(defects(&run) == 2 && strstr(last_defect, "entry 18 ") && strstr(last_defect, "without"),
          "a result without an intent is a defect");
   append_kind(&run, JOURNAL_INTENT, CALL_ID_EXCHANGE, 0);
   append_kind(&run, JOURNAL_INTENT, 1, 0);
