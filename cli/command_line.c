@@ -55,8 +55,9 @@ int command_line_parse(const struct command *command, int argc, char **argv,
 {
   struct command_line line = {.command = command};
   struct option long_options[OPTION_COUNT + 1] = {0};
-  char letters[2 * OPTION_COUNT + 4] = "+:";
-  size_t count = 0, length = 2;
+  /* A command's own options are not ours; else options may stand behind what they are about. */
+  char letters[2 * OPTION_COUNT + 4];
+  size_t count = 0, length = (size_t)sprintf(letters, "%s", strstr(command->usage, "COMMAND") != NULL ? "+:" : ":");
   int value;
 
   for (int i = 0; i < OPTION_COUNT; i++) {
@@ -70,6 +71,7 @@ int command_line_parse(const struct command *command, int argc, char **argv,
     if (row->letter != 0)
       letters[length++] = row->letter;
   }
+  letters[length] = '\0';
   opterr = 0;
   while ((value = getopt_long(argc, argv, letters, long_options, NULL)) != -1) {
     int option = value - LONG_BASE;

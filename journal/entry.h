@@ -190,6 +190,19 @@ struct journal_blob {
 #define JOURNAL_BLOB_AFTER_SIZE (1u << 20)
 #define JOURNAL_BLOB_PIECE_SIZE_MIN (4u << 10)
 
+enum journal_resolution_kind {
+  JOURNAL_RESOLUTION_RETRY = 1,    /* it is to be sent again; over when it has been */
+  JOURNAL_RESOLUTION_RESPONSE = 2, /* BLOB(0): the answer, its header lines and its body; INFO: what getinfo gives */
+  JOURNAL_RESOLUTION_FAILED = 3,   /* code: it ended so; TEXT: libcurl's words; INFO: what getinfo gives */
+};
+
+/* SEGMENT_RESOLUTION */
+struct journal_resolution {
+  uint32_t kind; /* enum journal_resolution_kind */
+  uint32_t code; /* CURLE_*, or an errno; of FAILED only */
+  uint64_t header_length; /* of RESPONSE: so many bytes of the answer are header lines */
+};
+
 /* The INTENT of an exchange: args[0]. */
 enum {
   JOURNAL_EXCHANGE_SAFE = 1,  /* GET, HEAD, OPTIONS, TRACE: sending it again changes nothing */

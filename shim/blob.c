@@ -102,6 +102,25 @@ static void open_named(struct blob *blob, const struct journal_segment *segment)
   open_blob(blob, blob->name, O_RDONLY);
 }
 
+static void damaged(const struct blob *blob)
+{
+  char path[PATH_ROOM + BLOB_NAME_ROOM + 16];
+  blob_path(path, blob->name);
+  engine_failed(TAIL_REPORT_INPUT, "the bytes of an answer are damaged: ", path, 0);
+}
+
+static void read_all(const struct blob *blob, uint64_t offset, void *bytes, size_t length)
+{
+  for (size_t done = 0; done < length;) {
+    int64_t got = raw_syscall4(SYS_pread64, (uint64_t)blob->fd, (uint64_t)bytes + done, length - done, offset + done);
+    if (got == -EINTR)
+      continue;
+    if (got <= 0)
+      damaged(blob);
+    done += (size_t)got;
+  }
+}
+
 size_t blob_take(struct blob *blob, const struct journal_entry *entry, void *bytes, size_t room)
 {
   const struct journal_segment *segment = journal_find_segment(entry, SEGMENT_BLOB, 0);
@@ -109,22 +128,19 @@ size_t blob_take(struct blob *blob, const struct journal_entry *entry, void *byt
     return 0;
   const struct journal_blob *piece = (const struct journal_blob *)segment->data;
   open_named(blob, segment);
-  uint64_t taken = 0;
-  while (taken < piece->length && piece->length <= room) {
-    int64_t got = raw_syscall4(SYS_pread64, (uint64_t)blob->fd, (uint64_t)bytes + taken, piece->length - taken,
-                               piece->offset + taken);
-    if (got == -EINTR)
-      continue;
-    if (got <= 0)
-      break;
-    taken += (uint64_t)got;
-  }
-  if (taken != piece->length || hash_bytes(bytes, taken) != piece->hash) {
-    char path[PATH_ROOM + BLOB_NAME_ROOM + 16];
-    blob_path(path, blob->name);
-    engine_failed(TAIL_REPORT_INPUT, "the bytes of an answer are damaged: ", path, 0);
-  }
-  return taken;
+  if (piece->length > room)
+    damaged(blob);
+  read_all(blob, piece->offset, bytes, piece->length);
+  if (hash_bytes(bytes, piece->length) != piece->hash)
+    damaged(blob);
+  return piece->length;
+}
+
+void blob_read_at(struct blob *blob, const struct journal_entry *entry, uint64_t offset, void *bytes, size_t length)
+{
+  const struct journal_segment *segment = journal_find_segment(entry, SEGMENT_BLOB, 0);
+  open_named(blob, segment);
+  read_all(blob, ((const struct journal_blob *)segment->data)->offset + offset, bytes, length);
 }
 
 void blob_close(struct blob *blob)

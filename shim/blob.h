@@ -22,6 +22,8 @@ void blob_add(struct draft *draft, struct blob *blob, const void *bytes, size_t 
 /* Reads what the entry's BLOB names, at most `room` bytes, and checks it; ends the process where it is not
  * what it was. Returns the length; 0: the entry has none. */
 size_t blob_take(struct blob *blob, const struct journal_entry *entry, void *bytes, size_t room);
+/* Reads `length` bytes of it from `offset` on; ends the process where they are not there. */
+void blob_read_at(struct blob *blob, const struct journal_entry *entry, uint64_t offset, void *bytes, size_t length);
 void blob_close(struct blob *blob);
 
 /* All that has been written to blobs is on disk after it; a failing disk ends the process. */

@@ -80,6 +80,8 @@ enum curl_kept {
 enum {
   CURL_OK = 0,
   CURL_FAILED_INIT = 2,
+  CURL_HTTP_RETURNED_ERROR = 22,
+  CURL_WRITE_ERROR = 23,
   CURL_RECV_ERROR = 56,
   CURL_READ_ABORT = 0x10000000,
   CURL_READ_PAUSE = 0x10000001,
@@ -145,6 +147,7 @@ struct curl_handle {
   uint64_t number;      /* position of its INTENT */
   uint64_t last_return; /* of the latest callback */
   const struct journal_entry *result; /* in the feed; NULL: libcurl knows */
+  const struct journal_entry *given;  /* its INTENT in the feed, when a person has said how it ended */
   char key[64];                       /* "Idempotency-Key: ..." */
   struct curl_list key_item;
 
@@ -245,7 +248,19 @@ void exchange_replay_end(struct curl_handle *handle, const struct curl_real *rea
  * NULL: live now. handle: whose callbacks to expect first (may be NULL); a RESULT is its own. */
 const struct journal_entry *curl_replay_until(const struct call *call, unsigned kind, struct curl_handle *handle);
 
+/* Appends the RESULT; the values are in handle_info(). */
+void exchange_record_end(struct curl_handle *handle, size_t info_length, int code);
+
+/* ---- curl_given.c ---- */
+
+/* The exchange ends as a person has said (handle->given): callbacks are made as libcurl would make them. Returns
+ * what the program is told. */
+int given_end(struct curl_handle *handle);
+
 /* ---- curl_callback.c ---- */
+
+/* Passing: gives the program a piece of an answer, as libcurl would; what it returned. kind: WRITE or HEADER. */
+size_t callback_give(struct curl_handle *handle, unsigned kind, void *bytes, size_t length);
 
 /* Puts our callbacks in the place of the program's, and back. */
 void callbacks_install(struct curl_handle *handle, const struct curl_real *real);

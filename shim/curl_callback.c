@@ -295,6 +295,11 @@ static uint64_t callback_live(struct curl_handle *handle, struct callback callba
                                                                                              : result;
 }
 
+size_t callback_give(struct curl_handle *handle, unsigned kind, void *bytes, size_t length)
+{
+  return callback_live(handle, (struct callback){kind, 0, 0, bytes, length});
+}
+
 static size_t on_write(void *bytes, size_t size, size_t count, void *handle)
 {
   return callback_live(handle, (struct callback){JOURNAL_CALLBACK_WRITE, 0, 0, bytes, size * count});

@@ -45,7 +45,7 @@ static void clear(struct curl_handle *handle)
   handle->paused_receive = handle->paused_send = false;
   handle->in_header = handle->again_in_header = false;
   handle->last_return = 0;
-  handle->result = NULL;
+  handle->result = handle->given = NULL;
   handle->body_length = handle->body_hash = handle->again_length = handle->again_hash = 0;
   handle->spool_place = handle->frame_left = handle->recorded = 0;
   raw_fill(handle->count, 0, sizeof handle->count);
@@ -119,7 +119,7 @@ static void make_durable(uint64_t position)
   crash_point();
 }
 
-static void record_end(struct curl_handle *handle, size_t info_length, int code)
+void exchange_record_end(struct curl_handle *handle, size_t info_length, int code)
 {
   struct call call = {.id = CALL_ID_EXCHANGE, .shape = &exchange_shape, .args = {handle->number}};
   struct draft draft;
@@ -156,7 +156,7 @@ int exchange_end(struct curl_handle *handle, const struct curl_real *real, int c
                                    "broken connection");
     code = CURL_RECV_ERROR;
   }
-  record_end(handle, info_collect(handle, real), code);
+  exchange_record_end(handle, info_collect(handle, real), code);
   spool_close(handle);
   blob_close(&handle->blob);
   handle->busy = false;
@@ -179,6 +179,7 @@ void exchange_take_request(struct curl_handle *handle, const struct journal_entr
 {
   handle->number = intent->position;
   handle->unfinished = intent->arg_count & JOURNAL_FLAG_UNFINISHED;
+  handle->given = journal_find_segment(intent, SEGMENT_RESOLUTION, -1) ? intent : NULL;
   handle->keyed = handle->keyed && intent->args[0] & JOURNAL_EXCHANGE_KEYED;
   replay_advance(intent);
 }
@@ -217,7 +218,7 @@ int exchange_perform(struct curl_handle *handle, const struct curl_real *real)
   }
   if (!handle->unfinished)
     engine_failed(TAIL_REPORT_FAILED, "the feed ends between a request and its outcome: ", handle->url, 0);
-  return send_request(handle, real, exchange_record_again(handle));
+  return handle->given ? given_end(handle) : send_request(handle, real, exchange_record_again(handle));
 }
 
 /* ---- pausing ---- */

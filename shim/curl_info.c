@@ -64,6 +64,15 @@ static uint64_t recorded_value(const struct journal_entry *entry, int wanted)
   return value_of(info, wanted);
 }
 
+/* What libcurl says of the exchange; of one that a person has given the end of, what goes with that. */
+static int ask(const struct curl_handle *handle, const struct curl_real *real, int info, uint64_t *ret_value)
+{
+  int code = real->easy_getinfo(handle->easy, info, ret_value);
+  if (code == CURL_OK && handle->given && is_journaled(info))
+    *ret_value = recorded_value(handle->given, info);
+  return code;
+}
+
 /* ---- collecting ---- */
 
 struct collecting {
@@ -134,7 +143,7 @@ void info_add_seen(struct draft *draft, struct curl_handle *handle)
   for (unsigned i = 0; i < SEEN_COUNT; i++) {
     uint64_t value = 0;
     size_t length;
-    if (real->easy_getinfo(handle->easy, seen_infos[i], &value) != CURL_OK)
+    if (ask(handle, real, seen_infos[i], &value) != CURL_OK)
       continue;
     const void *bytes = value_bytes(seen_infos[i], &value, &length);
     uint64_t hash = length ? hash_bytes(bytes, length) : 0;
@@ -179,7 +188,7 @@ static int observe_info(struct curl_handle *handle, const struct curl_real *real
     return (int)entry->result;
   }
   crash_point();
-  int code = real->easy_getinfo(handle->easy, info, ret_value);
+  int code = ask(handle, real, info, ret_value);
   struct collecting to = {.place = handle_info(handle), .room = HANDLE_INFO_SIZE};
   struct draft draft;
   draft_begin(&draft, &call, JOURNAL_COMPLETE, code);
@@ -197,7 +206,7 @@ static int observe_info(struct curl_handle *handle, const struct curl_real *real
 int info_get(struct curl_handle *handle, const struct curl_real *real, int info, uint64_t *ret_value)
 {
   if (!is_journaled(info) || (!handle->busy && !handle->result) || (handle->busy && handle->sending && seen_index(info) >= 0))
-    return real->easy_getinfo(handle->easy, info, ret_value);
+    return handle->busy ? ask(handle, real, info, ret_value) : real->easy_getinfo(handle->easy, info, ret_value);
   if (handle->busy && seen_index(info) < 0)
     return observe_info(handle, real, info, ret_value);
   /* libcurl knows which there are. */

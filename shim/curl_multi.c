@@ -70,6 +70,10 @@ static void not_synced(struct curl_group *group, uint64_t position)
 
 static void add_again(struct curl_group *group, struct curl_handle *handle, const struct curl_real *real)
 {
+  if (handle->given) {
+    group_tell(handle, given_end(handle));
+    return;
+  }
   not_synced(group, exchange_record_again(handle));
   uint32_t before = passing_begin();
   exchange_prepare(handle, real);

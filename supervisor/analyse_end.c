@@ -79,6 +79,13 @@ const struct open_intent *analysis_open_intent(const struct analysis *analysis, 
   return NULL;
 }
 
+const struct journal_resolution *open_intent_resolution(const struct open_intent *intent)
+{
+  const struct journal_segment *segment =
+      intent->resolution ? journal_find_segment(intent->resolution, SEGMENT_RESOLUTION, -1) : NULL;
+  return segment ? (const struct journal_resolution *)segment->data : NULL;
+}
+
 int analysis_settle(struct analysis *analysis, const struct verdict *verdicts, size_t count)
 {
   assert(analysis->ended);

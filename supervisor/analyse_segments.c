@@ -106,6 +106,8 @@ static bool segment_sound(const struct journal_segment *segment)
     return segment->length % sizeof(struct journal_offset) == 0;
   case SEGMENT_CHILD:
     return segment->length == sizeof(struct journal_child);
+  case SEGMENT_RESOLUTION:
+    return segment->length == sizeof(struct journal_resolution);
   case SEGMENT_BLOB:
     return blob_name_sound(segment);
   case SEGMENT_INFO:

@@ -22,6 +22,7 @@ struct open_intent {
   uint64_t data_first;         /* position of the first DATA that belongs to it, or of itself */
   uint64_t seq;
   enum idempotence idempotence; /* what the program said when it began */
+  struct journal_entry *resolution; /* a copy of its RESOLVE; NULL: nobody has said what became of it */
   bool carried; /* of an earlier attempt, and its stream has not gone on since */
   bool delivered; /* a signal, and its target has handled it since */
   bool settled; /* recovery has found that it happened, and it has taken effect */
@@ -217,6 +218,8 @@ int analysis_index(struct analysis *analysis);
 bool analysis_omits(const struct analysis *analysis, uint32_t stream, uint64_t position);
 /* The open intent of `position`, or NULL. */
 const struct open_intent *analysis_open_intent(const struct analysis *analysis, uint64_t position);
+/* What a person has said of it; NULL: nothing that still counts. */
+const struct journal_resolution *open_intent_resolution(const struct open_intent *intent);
 /* The verdicts that say "happened" take effect on the files. Doing it again changes nothing. */
 int analysis_settle(struct analysis *analysis, const struct verdict *verdicts, size_t count);
 

@@ -204,6 +204,11 @@ int exchanges_add(struct exchanges *exchanges, const struct journal_entry *entry
       *ret_index = exchanges->count - 1;
     return error;
   }
+  if (entry->kind == JOURNAL_RESOLVE && entry->call == CALL_ID_EXCHANGE) {
+    size_t resolved = find(exchanges, entry->stream, entry_arg(entry, 0));
+    if (resolved != EXCHANGE_NONE)
+      exchanges->list[resolved].resolved = entry->result != JOURNAL_RESOLUTION_RETRY;
+  }
   bool result = entry->kind == JOURNAL_RESULT && entry->call == CALL_ID_EXCHANGE;
   bool callback = entry->kind == JOURNAL_COMPLETE && entry->call == CALL_ID_CALLBACK;
   if (!result && !callback)

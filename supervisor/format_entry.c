@@ -2,6 +2,7 @@
 /* format_entry.h says how a line looks. */
 #include "supervisor/format_entry.h"
 
+#include "supervisor/change.h"
 #include "supervisor/format_args.h"
 #include "supervisor/format_exchange.h"
 
@@ -188,6 +189,25 @@ static void add_signal(struct text *text, const struct journal_entry *entry)
   text_addf(text, "the handler of SIG%s runs  [signal]", name != NULL ? name : "?");
 }
 
+static void add_resolve(struct text *text, const struct journal_entry *entry, const struct call_row *row)
+{
+  const struct journal_segment *segment =
+      find_whole(entry, SEGMENT_RESOLUTION, sizeof(struct journal_resolution));
+  text_addf(text, "a person says of the %s that began at %llu: ", row != NULL ? row->name : "call",
+            (unsigned long long)entry_arg(entry, 0));
+  const struct journal_resolution *resolution =
+      segment != NULL ? (const struct journal_resolution *)segment->data : NULL;
+  if (resolution == NULL)
+    text_add(text, "?");
+  else if (resolution->kind == JOURNAL_RESOLUTION_RETRY)
+    text_add(text, "make it again");
+  else if (resolution->kind == JOURNAL_RESOLUTION_RESPONSE)
+    text_add(text, "this was the response");
+  else
+    text_addf(text, "it failed with %u", resolution->code);
+  text_add(text, "  [resolve]");
+}
+
 size_t format_entry(const struct journal_entry *entry, uint64_t seq, char *ret_line, size_t size)
 {
   const struct call_row *row = call_table_find(entry->call);
@@ -215,6 +235,9 @@ size_t format_entry(const struct journal_entry *entry, uint64_t seq, char *ret_l
     break;
   case JOURNAL_ATTEMPT:
     text_addf(&text, "attempt %lld begins  [attempt]", (long long)entry->result);
+    break;
+  case JOURNAL_RESOLVE:
+    add_resolve(&text, entry, row);
     break;
   case JOURNAL_NOTE:
     add_note(&text, entry);

@@ -376,6 +376,23 @@ static int look_attribute(const struct looking *looking, int64_t *ret_result)
   return is < 0 ? is : (is != 0) == made;
 }
 
+/* Nobody can tell but a person, and one has. */
+static struct verdict resolved(const struct looking *looking, const struct journal_resolution *resolution)
+{
+  struct verdict verdict = {
+      .position = looking->intent->position,
+      .stream = looking->intent->stream,
+      .call = looking->intent->call,
+      .kind = VERDICT_REPEAT,
+  };
+  /* An exchange goes on to what it was said to end with. */
+  if (resolution->kind == JOURNAL_RESOLUTION_FAILED && looking->change->kind != CHANGE_EXCHANGE) {
+    verdict.kind = VERDICT_HAPPENED;
+    verdict.result = -(int64_t)resolution->code;
+  }
+  return verdict;
+}
+
 static int look_one(const struct looking *looking, enum idempotence idempotence, struct verdict *ret_verdict)
 {
   int64_t result = 0;
@@ -440,7 +457,12 @@ int recover_look(const struct analysis *analysis, const struct world *world,
   for (size_t i = 0; i < analysis->open_count; i++) {
     const struct journal_entry *intent = analysis->open[i]->entry;
     struct looking looking = {analysis, world, intent, change_of(intent->call)};
-    int error = look_one(&looking, analysis->open[i]->idempotence, &verdicts[i]);
+    const struct journal_resolution *resolution = open_intent_resolution(analysis->open[i]);
+    int error = 0;
+    if (resolution)
+      verdicts[i] = resolved(&looking, resolution);
+    else
+      error = look_one(&looking, analysis->open[i]->idempotence, &verdicts[i]);
     if (!error && analysis->open[i]->delivered)
       verdicts[i].kind = VERDICT_HAPPENED;
     if (error) {

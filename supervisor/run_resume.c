@@ -112,22 +112,35 @@ static bool may_repeat(const struct run_attempt *attempt, const struct verdict *
                                                     : verdict->idempotence == IDEMPOTENCE_ON;
 }
 
-/* A remote change that nobody can tell about: the run stays as it is. */
-static int stop_unknown(struct run_attempt *attempt, const struct verdict *verdict, int *ret_status,
-                        struct failure *failure)
+static void say_unknown(struct run_attempt *attempt, const struct verdict *verdict)
 {
   const struct call_row *row = call_table_find(verdict->call);
-  char line[1024] = "";
+  const char *id = attempt->place.id;
+  bool request = verdict->call == CALL_ID_EXCHANGE;
+  char line[1024] = "", response[256] = "";
   uint64_t seq = 0;
+
+  if (run_report_entry(attempt->store, verdict->position, &seq, line, sizeof line) < 0)
+    snprintf(line, sizeof line, "%s", row != NULL ? row->name : "?");
+  if (request)
+    snprintf(response, sizeof response, "`perdure resolve %s %" PRIu64 " --response FILE`, ", id, seq);
+  run_say(attempt, SAY_ERROR, "run %s: nobody can tell whether entry %" PRIu64 " happened: it had begun "
+          "and not ended: %s; look at the other side, then say what became of it: `perdure resolve %s %" PRIu64
+          " --retry`, %sor `perdure resolve %s %" PRIu64 " --failed %s`", id, seq, line, id, seq, response, id,
+          seq, request ? "CURLE_RECV_ERROR" : "ECONNRESET");
+}
+
+/* Remote changes that nobody can tell about: the run stays as it is. */
+static int stop_unknown(struct run_attempt *attempt, const struct verdict *verdicts, size_t count, int *ret_status,
+                        struct failure *failure)
+{
   int error = run_set_state(attempt->store, RUN_STATE_UNKNOWN, failure);
 
   if (error < 0)
     return error;
-  if (run_report_entry(attempt->store, verdict->position, &seq, line, sizeof line) < 0)
-    snprintf(line, sizeof line, "%s", row != NULL ? row->name : "?");
-  run_say(attempt, SAY_ERROR, "run %s: nobody can tell whether entry %" PRIu64 " happened: it had begun "
-          "and not ended: %s; look at the other side, then `perdure show %s %" PRIu64 "`",
-          attempt->place.id, seq, line, attempt->place.id, seq);
+  for (size_t i = 0; i < count; i++)
+    if (verdicts[i].kind == VERDICT_UNKNOWN)
+      say_unknown(attempt, &verdicts[i]);
   *ret_status = RUN_EXIT_UNKNOWN;
   return 0;
 }
@@ -303,13 +316,13 @@ static int recover(struct run_attempt *attempt, struct run_beginning *beginning,
   analysis_summary(analysis, &summary);
   if (error == 0)
     error = recover_look(analysis, &world_real, &verdicts, &count, failure);
-  for (size_t i = 0; error == 0 && !*ret_over && i < count; i++)
-    if (verdicts[i].kind == VERDICT_UNKNOWN && may_repeat(attempt, &verdicts[i])) {
+  for (size_t i = 0; error == 0 && i < count; i++)
+    if (verdicts[i].kind == VERDICT_UNKNOWN && may_repeat(attempt, &verdicts[i]))
       verdicts[i].kind = VERDICT_REPEAT;
-    } else if (verdicts[i].kind == VERDICT_UNKNOWN) {
+    else if (verdicts[i].kind == VERDICT_UNKNOWN)
       *ret_over = true;
-      error = stop_unknown(attempt, &verdicts[i], ret_status, failure);
-    }
+  if (*ret_over)
+    error = stop_unknown(attempt, verdicts, count, ret_status, failure);
   beginning->verdicts = verdicts;
   beginning->verdict_count = count;
   if (error == 0 && !*ret_over)

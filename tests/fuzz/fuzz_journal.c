@@ -159,7 +159,8 @@ static void check_entry(const struct feed_header *header, const struct journal_e
 {
   assert(entry->size > JOURNAL_ENTRY_SIZE_MAX ||
          journal_entry_valid(entry, entry->size, entry->position));
-  assert(entry->kind != JOURNAL_ATTEMPT && entry->kind != JOURNAL_NOTE && entry->kind != JOURNAL_KEEP);
+  assert(entry->kind != JOURNAL_ATTEMPT && entry->kind != JOURNAL_NOTE && entry->kind != JOURNAL_KEEP &&
+         entry->kind != JOURNAL_RESOLVE);
   const struct journal_segment *segment = entry_segments(entry), *before = NULL;
   for (; segment; before = segment, segment = journal_next_segment(entry, segment))
     if (segment->type == SEGMENT_EXTENTS) {
