@@ -153,9 +153,37 @@ static int64_t parent(struct call *call)
   return result;
 }
 
+/* Whether it may depends on who started perdure: the program has what it had first. */
+static int64_t begin_session(struct call *call)
+{
+  call_sign(call);
+  const struct journal_entry *entry = engine_live() ? NULL : replay_take(call, JOURNAL_COMPLETE);
+  if (!entry)
+    crash_point();
+  int64_t result = call_run(call);
+  if (entry)
+    result = entry->result;
+  else if (!raw_is_error(result))
+    result = identity_seen(result);
+  if (!raw_is_error(result)) {
+    ask_kernel();
+    for (int i = 2; i < 4; i++)
+      atomic_store(&engine.process->seen[i], (int32_t)result);
+  }
+  if (entry) {
+    replay_advance(entry);
+    return result;
+  }
+  crash_point();
+  record_complete(call, result);
+  return result;
+}
+
 int64_t handle_self(struct call *call)
 {
   struct call translated = *call;
+  if (call->id == SYS_setsid)
+    return begin_session(call);
   if (call->id == SYS_getppid)
     return parent(call);
   if (call->id == SYS_getpgid || call->id == SYS_getsid || call->id == SYS_setpgid)
@@ -165,7 +193,7 @@ int64_t handle_self(struct call *call)
   int64_t result = call_run(&translated);
   if (call->id == SYS_gettid && result != engine.pid_real)
     return thread_number(call, result);
-  if ((call->id == SYS_setpgid && result == 0) || (call->id == SYS_setsid && result > 0)) {
+  if (call->id == SYS_setpgid && result == 0) {
     ask_kernel();
     for (int i = 2; i < 4; i++)
       atomic_store(&engine.process->seen[i], (int32_t)identity_seen(real[i]));

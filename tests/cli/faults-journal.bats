@@ -128,7 +128,7 @@ SCRIPT
 
 @test "a tail that was cut short: refused" {
   crashed_run
-  for size in 0 100 131071 131072 140000 5000000; do
+  for size in 0 100 131071 196607 196608 200000 5000000; do
     truncate -s $size "$run/tail"
     assert_refused "the tail .* is truncated: $size bytes"
     put_back

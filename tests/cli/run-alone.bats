@@ -92,7 +92,7 @@ SCRIPT
 # assert_one_end WHO: killed there, its child does not take that for the end of its input.
 assert_one_end() {
   write_feeding_script
-  "$PERDURE" run -q --id job -- /bin/bash feeding &
+  "$PERDURE" run -q --no-retry --id job -- /bin/bash feeding &
   supervisor=$!
   read -t 10 -r program <> up
   kill -9 "${!1}"
