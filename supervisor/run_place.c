@@ -272,6 +272,9 @@ int run_place_tidy(const struct run_place *place, bool replayable, struct failur
       errno != ENOENT)
     return failure_set(failure, -errno, "cannot rename %s: %s; look at that directory's permissions", kept,
                        strerror(errno));
+  /* Long bodies belong to the journal; mostly there are none. */
+  run_place_path(place, "blobs", kept);
+  rmdir(kept);
   return remove_names(place, names, false, failure);
 }
 

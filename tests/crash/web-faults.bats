@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+# Servers that fail: the program sees it as it does without perdure, live and in replay, and killed anywhere ends as if it
+# had not been.
+load sweeps
+load servers
+
+setup() {
+  check_options=()
+  sweep_points=40
+  set_up_inputs
+  start_counting_server
+  url="http://127.0.0.1:$port"
+}
+
+teardown() {
+  stop_servers
+}
+
+@test "a server that is down" {
+  assert_survives curl -sS -d one=1 "http://127.0.0.1:$(free_port)/"
+}
+
+@test "a server that is slow, and a client that does not wait" {
+  sweep_points=20
+  assert_survives curl -sS --max-time 0.2 -d one=1 "$url/slow/60000"
+}
+
+@test "a connection that is reset in the middle of a body" {
+  assert_survives curl -sS -o out "$url/reset/20000"
+}
+
+@test "a body that ends too early" {
+  assert_survives curl -sS -o out "$url/truncated/20000"
+}
+
+@test "an error of the server" {
+  assert_survives curl -sS -w '%{http_code}\n' -d one=1 "$url/status/500" --next -sS --fail "$url/status/502"
+}
+
+@test "redirects without end" {
+  assert_survives curl -sS -L --max-redirs 4 -w '%{num_redirects}\n' "$url/redirect/100"
+}
+
+@test "a name that cannot be looked up" {
+  # Without a network nobody is asked.
+  printf '#!/bin/bash\nexec unshare -n "%s" "$@"\n' "$PERDURE" > "$BATS_TEST_TMPDIR/alone"
+  chmod +x "$BATS_TEST_TMPDIR/alone"
+  PERDURE="$BATS_TEST_TMPDIR/alone"
+  assert_survives curl -sS http://nowhere.test/
+}
+
+@test "a server that is another process when the run goes on: what was answered stays so" {
+  export PERDURE_DIR="$BATS_TEST_TMPDIR/perdure"
+  local point=0 killed=0
+  cd "$inputs"
+  until [ "$point" -ge 400 ]; do
+    point=$((point + 37))
+    rm -rf "$PERDURE_DIR"
+    : > "$requests"
+    PERDURE_CRASH_AT=$point "$PERDURE" run -q --id job -- curl -sS -d one=1 "$url/a" --next -sS -d two=2 "$url/b" > first 2>&1 && break
+    killed=$((killed + 1))
+    answered_keys > "$BATS_TEST_TMPDIR/answered"
+    stop_servers
+    start_counting_server "$port"
+    "$PERDURE" run -q --id job -- curl -sS -d one=1 "$url/a" --next -sS -d two=2 "$url/b" > second
+    assert_answered_once
+    [ "$(cut -d' ' -f3 "$requests" | sort -u | wc -l)" -eq 2 ]
+  done
+  [ "$killed" -gt 4 ]
+}
+
+@test "a body of 100 MB, received and sent: the memory of program and supervisor stays flat" {
+  export PERDURE_DIR="$BATS_TEST_TMPDIR/perdure"
+  cd "$inputs"
+  head -c 100000000 /dev/zero > large
+  for body in small large; do
+    [ "$body" = large ] || head -c 100000 /dev/zero > small
+    /usr/bin/python3 - "$PERDURE" "$url/bytes/$(stat -c %s "$body")" "$url/put" "$body" > "peak-$body" << 'END'
+import os, resource, subprocess, sys
+perdure, get, put, body = sys.argv[1:]
+for command in (["-o", "out", get], ["-T", body, put]):
+    subprocess.run([perdure, "run", "-q", "--id", "job", "--", "curl", "-sS", *command], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([perdure, "rm", "job"], check=True)
+# In KiB: the largest of all of them.
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+END
+  done
+  echo "# peak: $(cat peak-small) KiB with 100 kB, $(cat peak-large) KiB with 100 MB" >&3
+  # What the ring takes belongs to both.
+  [ "$(cat peak-large)" -lt $(($(cat peak-small) + 40960)) ]
+}
