@@ -3,7 +3,7 @@
  * costs must not hide what the client costs.
  *
  *   bench-server READY     writes its port and a newline to READY, and runs until it is killed
- *   GET /N                 N bytes
+ *   GET /N, POST /N        N bytes
  */
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -43,24 +43,37 @@ static bool answer(int fd, unsigned long long size)
   return send_all(fd, piece, (size_t)size);
 }
 
-/* Requests without a body, each whole in what has come so far. */
+/* The length of the request that the bytes begin with, its body too; 0: not all of it has come. */
+static size_t request_length(const char *request, size_t used)
+{
+  const char *end = strstr(request, "\r\n\r\n");
+  const char *length = strstr(request, "Content-Length: ");
+  if (end == NULL)
+    return 0;
+  size_t whole = (size_t)(end + 4 - request);
+  if (length != NULL && length < end)
+    whole += strtoul(length + strlen("Content-Length: "), NULL, 10);
+  return whole <= used ? whole : 0;
+}
+
 static void serve(int fd)
 {
   char request[8192];
-  size_t used = 0;
+  size_t used = 0, length;
   for (;;) {
     ssize_t got = recv(fd, request + used, sizeof request - 1 - used, 0);
     if (got <= 0)
       return;
     used += (size_t)got;
     request[used] = '\0';
-    char *end = strstr(request, "\r\n\r\n");
-    if (end == NULL)
+    length = request_length(request, used);
+    if (length == 0)
       continue;
-    if (strncmp(request, "GET /", 5) != 0 || !answer(fd, strtoull(request + 5, NULL, 10)))
+    const char *path = strchr(request, '/');
+    if (path == NULL || !answer(fd, strtoull(path + 1, NULL, 10)))
       return;
-    used -= (size_t)(end + 4 - request);
-    memmove(request, end + 4, used);
+    used -= length;
+    memmove(request, request + length, used);
   }
 }
 

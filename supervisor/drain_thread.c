@@ -20,6 +20,7 @@
 #define LOOK_INTERVAL_FULL_NS 1000000L
 #define PAGES_STEP (1u << 20)
 #define PAGES_AHEAD (8u << 20)
+#define PAGES_AHEAD_DURABLE (3u << 20)
 
 struct drain {
   pthread_t thread;
@@ -50,15 +51,24 @@ static void report_change(struct drain *drain, int error, const struct failure *
   *last = error;
 }
 
+static bool is_durable(const struct drain *drain)
+{
+  return atomic_load(&drain->file->header->durable) == TAIL_DURABLE;
+}
+
 /* New pages of the ring are made here, beside the program, which finds them ready. Only in the ring's first
- * round, and only ahead of a program that has shown that it writes much. */
-static void make_pages_ahead(struct drain *drain)
+ * round, and only ahead of a program that has shown that it writes much, or whose pages go to disk one by one: a page
+ * that was there before is written in its place, a new one changes the file's map, which is a second write. */
+static void make_pages_ahead(struct drain *drain, uint64_t ahead, bool durable)
 {
   const struct tail_header *header = drain->file->header;
   uint64_t written = atomic_load(&header->head) - header->base;
   uint64_t from = drain->pages_made > written ? drain->pages_made : written & ~(uint64_t)(PAGES_STEP - 1);
-  uint64_t to = written + PAGES_AHEAD < header->ring_size ? written + PAGES_AHEAD : header->ring_size;
-  for (; written >= PAGES_STEP && from + PAGES_STEP <= to; from += PAGES_STEP) {
+  uint64_t to = written + ahead;
+  bool made = false;
+  if (to > header->ring_size)
+    to = header->ring_size;
+  for (; (durable || written >= PAGES_STEP) && from + PAGES_STEP <= to; from += PAGES_STEP) {
     uint64_t offset = (header->base + from) & (header->ring_size - 1);
     offset &= ~(uint64_t)(PAGES_STEP - 1);
     void *pages = mmap(NULL, PAGES_STEP, PROT_READ | PROT_WRITE, MAP_SHARED, drain->file->fd,
@@ -69,7 +79,10 @@ static void make_pages_ahead(struct drain *drain)
     madvise(pages, PAGES_STEP, MADV_POPULATE_WRITE);
     munmap(pages, PAGES_STEP);
     drain->pages_made = from + PAGES_STEP;
+    made = true;
   }
+  if (made && durable)
+    fdatasync(drain->file->fd);
 }
 
 /* The first time that a thread of the program needs something on disk: the names of the run's files, and what the
@@ -84,6 +97,7 @@ static int make_durable(struct drain *drain, struct failure *failure)
     error = store_sync_names(drain->store, failure);
   if (error != 0)
     return error;
+  make_pages_ahead(drain, 2 * PAGES_STEP, true);
   atomic_store(&header->durable, TAIL_DURABLE);
   wake_waiters(&header->durable);
   return 0;
@@ -100,8 +114,9 @@ static void *run(void *argument)
     int error = make_durable(drain, &failure);
     if (error == 0)
       error = drain_once(drain->file, drain->store, false, NULL, &failure);
-    make_pages_ahead(drain);
-    if (atomic_load(&header->durable) != TAIL_DURABLE)
+    bool durable = is_durable(drain);
+    make_pages_ahead(drain, durable ? PAGES_AHEAD_DURABLE : PAGES_AHEAD, durable);
+    if (!durable)
       store_write_out(drain->store);
     report_change(drain, error, &failure, &last_error);
     if (error != 0) /* however often the program asks */
