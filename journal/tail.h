@@ -114,6 +114,9 @@ struct tail_process {
   _Atomic uint32_t live;  /* 1: its replay has ended, all its calls run */
   uint32_t stream;        /* of its first thread */
   _Atomic uint32_t images; /* how often it has replaced its program */
+  _Atomic uint32_t opaque; /* 1: its program is none that can be journaled, or, in replay, was */
+  _Atomic uint32_t held;   /* 1: it executes a program, which is to have `mask` for its signal mask */
+  _Atomic uint64_t mask;
   union {
     _Atomic int32_t pid_seen; /* its number as the program knows it */
     _Atomic int32_t seen[4];  /* that, its parent's, its group's and its session's; 0: not known yet */

@@ -140,7 +140,13 @@ static const char *interpreter_of(const uint8_t *head, size_t size)
   return NULL;
 }
 
-static const char *obstacle_of(int dirfd, const char *path, unsigned depth)
+static const struct obstacle
+    setuid = {"it is setuid", "a setuid program cannot be journaled, run it outside perdure: "},
+    other_machine = {"it is of another machine", "a program of another machine cannot be journaled: "},
+    is_static = {"it is statically linked", "a static program cannot be journaled, use a dynamically linked one: "},
+    other_libc = {"it is of another libc", "a program of another libc cannot be journaled: "};
+
+static const struct obstacle *obstacle_of(int dirfd, const char *path, unsigned depth)
 {
   uint8_t head[2048];
   struct statx stx;
@@ -168,18 +174,18 @@ static const char *obstacle_of(int dirfd, const char *path, unsigned depth)
   if (!raw_equal(head, ELFMAG, SELFMAG))
     return NULL;
   if (stx.stx_mode & (S_ISUID | S_ISGID) && raw_syscall0(SYS_geteuid) != 0)
-    return "a setuid program cannot be journaled, run it outside perdure: ";
+    return &setuid;
   if (head[EI_CLASS] != ELFCLASS64 || ((const Elf64_Ehdr *)head)->e_machine != EM_X86_64)
-    return "a program of another machine cannot be journaled: ";
+    return &other_machine;
   const char *interpreter = interpreter_of(head, (size_t)size);
   if (!interpreter)
-    return "a static program cannot be journaled, use a dynamically linked one: ";
+    return &is_static;
   if (!raw_same_text(interpreter, "/lib64/ld-linux-x86-64.so.2"))
-    return "a program of another libc cannot be journaled: ";
+    return &other_libc;
   return NULL;
 }
 
-const char *program_obstacle(int dirfd, const char *path)
+const struct obstacle *program_obstacle(int dirfd, const char *path)
 {
   return obstacle_of(dirfd, path, 0);
 }

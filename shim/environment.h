@@ -15,8 +15,12 @@ void environment_take_out_ours(char **environment);
 int64_t environment_with_ours(char *const *environment, char ***ret_environment);
 void environment_release(char **environment);
 
-/* Why a program cannot be run with the shim, as the beginning of a sentence that its path ends; NULL: it can,
- * or the kernel will say itself that it cannot be started. */
-const char *program_obstacle(int dirfd, const char *path);
+/* Why a program cannot be run with the shim; NULL: it can, or the kernel will say itself that it cannot be
+ * started. */
+struct obstacle {
+  const char *reason;  /* "it is ..." */
+  const char *refusal; /* words before the program's path */
+};
+const struct obstacle *program_obstacle(int dirfd, const char *path);
 
 #endif

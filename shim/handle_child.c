@@ -122,7 +122,6 @@ static void become_process(struct tail_process *process)
   engine_thread.exchanges = 0;
   number_lock_of_child();
   engine_stack_of_child();
-  signals_of_child();
   identity_of_child();
 }
 
@@ -160,8 +159,15 @@ static int64_t run_clone(const struct call *call, bool waits)
   if (!waits)
     flags &= ~(uint64_t)CLONE_VFORK;
   bool clones = call->id == SYS_clone;
-  return raw_syscall5(SYS_clone, flags, 0, clones ? call->args[2] : 0, clones ? call->args[3] : 0,
-                      clones ? call->args[4] : 0);
+  /* A signal that comes to the child must find it as one. */
+  uint64_t mask = engine.handles_signals ? signals_hold() : 0;
+  int64_t result = raw_syscall5(SYS_clone, flags, 0, clones ? call->args[2] : 0, clones ? call->args[3] : 0,
+                                clones ? call->args[4] : 0);
+  if (result == 0)
+    signals_of_child();
+  if (engine.handles_signals)
+    signals_let_come(mask);
+  return result;
 }
 
 static int64_t make_live(struct call *call)
@@ -255,14 +261,15 @@ static int32_t ended_child(const struct call *call, const void *told, int64_t re
   return ended ? info->si_pid : 0;
 }
 
-/* All entries of the child have been replayed. It has exited by itself, or is where the signal ended it. */
+/* All entries of the child have been replayed. It has exited by itself, or is where the signal ended it, or where its
+ * program was that is one step. */
 static void take_end(int32_t seen, bool killed)
 {
   const struct tail_process *process = process_called(seen);
   int32_t real = process ? atomic_load(&process->real) : 0;
   if (!real || atomic_load(&process->ended))
     return;
-  if (killed)
+  if (killed || atomic_load(&process->opaque))
     raw_syscall2(SYS_kill, (uint64_t)real, SIGKILL);
   while (raw_syscall4(SYS_wait4, (uint64_t)real, 0, __WALL, 0) == -EINTR)
     ;
@@ -343,6 +350,9 @@ static int64_t wait_again(struct call *call, const struct journal_entry *entry)
   if (ended && entry->arg_count & JOURNAL_FLAG_SKIPPED) {
     offsets_again(entry);
   } else if (ended) {
+    const struct tail_process *process = process_called(ended);
+    if (process && atomic_load(&process->opaque) && journal_find_segment(entry, SEGMENT_OFFSETS, -1))
+      offsets_again(entry);
     take_end(ended, killed);
     process_ended(ended);
   }

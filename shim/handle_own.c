@@ -84,13 +84,14 @@ int64_t handle_unshare(struct call *call)
   return call->args[0] & NAMESPACES ? -EINVAL : local(call);
 }
 
-/* Replay: a signal that the program has sent itself waits in the kernel again. Its handler runs here, where it
- * ran, before the call comes back; and what the handler does comes before the call in the journal. */
+/* Replay with several threads, where no SIGNAL says which handler runs: a signal that the program has sent itself
+ * waits in the kernel again. Its handler runs here, where it ran, before the call comes back; and what the handler does
+ * comes before the call in the journal. */
 int64_t handle_suspend(struct call *call)
 {
   uint64_t pending = 0;
   const uint64_t *mask = (const uint64_t *)call->args[0];
-  if (engine_live() || !mask || call->args[1] != sizeof *mask)
+  if (engine_live() || !engine.threaded || !mask || call->args[1] != sizeof *mask)
     return observe(call);
   raw_syscall2(SYS_rt_sigpending, (uint64_t)&pending, sizeof pending);
   if (!(pending & ~*mask))

@@ -232,7 +232,9 @@ static int64_t exec_real(struct call *call, unsigned environment_arg)
   engine.process->stream = engine_thread.stream;
   tsc_trap_suspend();
   process_hides_life();
+  signals_exec();
   result = raw_syscall5(call->id, call->args[0], call->args[1], call->args[2], call->args[3], call->args[4]);
+  signals_exec_over();
   process_shows_life();
   tsc_trap_resume();
   call->args[environment_arg] = (uint64_t)before;
@@ -240,19 +242,46 @@ static int64_t exec_real(struct call *call, unsigned environment_arg)
   return result;
 }
 
+/* A child's program that nothing can be preloaded into: what it does is one step, with effects that nobody sees.
+ * It is not told that there is a journal: what it starts in its turn belongs to the step. */
+static int64_t exec_opaque(const struct call *call)
+{
+  atomic_store(&engine.process->opaque, 1);
+  tsc_trap_suspend();
+  int64_t result =
+      raw_syscall5(call->id, call->args[0], call->args[1], call->args[2], call->args[3], call->args[4]);
+  tsc_trap_resume();
+  atomic_store(&engine.process->opaque, 0);
+  return result;
+}
+
+/* Replay: the step was done, and its process has ended. Its end comes by the wait that tells of it. */
+__attribute__((noreturn)) static void stay_opaque(const struct journal_entry *intent)
+{
+  atomic_store(&engine.process->opaque, 1);
+  atomic_fetch_add(&engine.process->images, 1);
+  replay_advance(intent);
+  for (;;)
+    raw_syscall0(SYS_pause);
+}
+
 static int64_t exec_live(struct call *call, unsigned path_arg, unsigned environment_arg)
 {
   int dirfd = path_arg ? (int)call->args[0] : AT_FDCWD;
   const char *path = (const char *)call->args[path_arg];
   char full[PATH_ROOM];
-  const char *obstacle = program_obstacle(dirfd, path);
-  if (obstacle)
-    engine_failed(TAIL_REPORT_FAILED, obstacle, path, 0);
+  const struct obstacle *obstacle = program_obstacle(dirfd, path);
+  if (obstacle && engine.process == &engine.tail.header->processes[0])
+    engine_failed(TAIL_REPORT_FAILED, obstacle->refusal, path, 0);
+  call->remote = obstacle != NULL;
+  signals_deliver();
   struct draft draft;
   draft_begin(&draft, call, JOURNAL_INTENT, 0);
   draft_add(&draft, SEGMENT_FULL_PATH, path_arg, full, path_full(dirfd, path, full));
+  if (obstacle)
+    draft_add(&draft, SEGMENT_OPAQUE, path_arg, obstacle->reason, raw_length(obstacle->reason));
   record_intent(&draft, call);
-  int64_t result = exec_real(call, environment_arg);
+  int64_t result = obstacle ? exec_opaque(call) : exec_real(call, environment_arg);
   record_result(call, result);
   return result;
 }
@@ -266,8 +295,11 @@ int64_t handle_exec(struct call *call)
     const struct journal_entry *intent = replay_take(call, JOURNAL_INTENT);
     if (intent) {
       const struct journal_entry *next = replay_peek(intent);
+      bool failed = next && next->kind == JOURNAL_RESULT;
+      if (!failed && journal_find_segment(intent, SEGMENT_OPAQUE, -1))
+        stay_opaque(intent);
       replay_advance(intent);
-      if (next && next->kind == JOURNAL_RESULT) {
+      if (failed) {
         int64_t result = replay_take(call, JOURNAL_RESULT)->result;
         replay_advance(next);
         return result;

@@ -113,6 +113,8 @@ struct tail_process *process_reserve(uint32_t stream)
                   TAIL_PROCESS_MAX);
   process->stream = stream;
   atomic_store(&process->ended, 0);
+  atomic_store(&process->opaque, 0);
+  atomic_store(&process->held, 0);
   atomic_store(&process->live, atomic_load(&engine.process->live));
   for (int i = 1; i < 4; i++)
     atomic_store(&process->seen[i], atomic_load(&engine.process->seen[i - (i == 1)]));

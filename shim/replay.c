@@ -187,30 +187,37 @@ bool replay_own_turn(void)
   return entry && entry->stream == engine_thread.stream;
 }
 
-/* Runs the handlers of signals that came before what follows. */
-static const struct journal_entry *wait_past_signals(void)
+/* Runs the handlers of signals that came before what follows. *ret_came: there was one. */
+static const struct journal_entry *wait_past_signals(bool *ret_came)
 {
   const struct journal_entry *entry;
-  while ((entry = wait_for_turn()) && entry->kind == JOURNAL_SIGNAL)
+  *ret_came = false;
+  while ((entry = wait_for_turn()) && entry->kind == JOURNAL_SIGNAL) {
     signals_again(entry);
+    *ret_came = true;
+  }
   return entry;
 }
 
 unsigned replay_next(void)
 {
-  const struct journal_entry *entry = wait_past_signals();
+  bool came;
+  const struct journal_entry *entry = wait_past_signals(&came);
   return entry ? entry->kind : 0;
 }
 
 const struct journal_entry *replay_any(const struct call *call)
 {
-  const struct journal_entry *entry = wait_past_signals();
+  bool came;
+  const struct journal_entry *entry = wait_past_signals(&came);
   input_file_close_before(entry ? call : NULL);
   if (entry)
     return entry;
   if (engine.tail.header->mode == TAIL_MODE_VERIFY)
     engine_diverged(call, NULL);
   engine_go_live();
+  if (came)
+    signals_replayed(call);
   return NULL;
 }
 

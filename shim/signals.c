@@ -7,9 +7,9 @@
  *
  * In a process with several threads handlers run where signals arrive, and nothing is journaled.
  *
- * Killed at any line: a SIGNAL without what its handler does is replayed, and the handler goes on live; a
- * signal that waited is lost, as one that was pending is. SIGCHLD is told again for children that have
- * ended. */
+ * Killed at any line: a SIGNAL without what its handler does is replayed, and the handler goes on live; then the
+ * call that it had come in is over, where a signal ends it. A signal that waited is lost, as one that was pending
+ * is. SIGCHLD is told again for children that have ended. */
 #include "shim/signals.h"
 
 #include "shim/identity.h"
@@ -41,6 +41,8 @@ static int32_t timer = -1;        /* ends the patience */
 static volatile int expected;     /* the next of this number is journaled already */
 static uint64_t expected_mask;    /* in replay: what is blocked while its handler runs; 0: what the kernel says */
 static volatile bool within;      /* in a call, live */
+static int last_again;            /* the signal that replay has handled last */
+static unsigned broken_call;      /* the call that is over without having run again, and one more; 0: none */
 
 static uint64_t bit(int number)
 {
@@ -184,9 +186,43 @@ static void send_waiting(void)
     }
 }
 
+/* Is a call of that number over when a handler has run in it? */
+static bool breaks(unsigned id, const struct action *action)
+{
+  switch (id) {
+  case SYS_pause:
+  case SYS_rt_sigsuspend:
+  case SYS_rt_sigtimedwait:
+  case SYS_nanosleep:
+  case SYS_clock_nanosleep:
+  case SYS_poll:
+  case SYS_ppoll:
+  case SYS_select:
+  case SYS_pselect6:
+  case SYS_epoll_wait:
+  case SYS_epoll_pwait:
+  case SYS_epoll_pwait2:
+    return true;
+  case SYS_wait4:
+  case SYS_waitid:
+    return !(action->flags & SA_RESTART);
+  }
+  return false;
+}
+
+void signals_replayed(const struct call *call)
+{
+  if (last_again && breaks(call->id, &actions[last_again]))
+    broken_call = call->id + 1u;
+}
+
 int64_t signals_run(const struct call *call)
 {
   bool was_within = within;
+  unsigned broken = broken_call;
+  broken_call = 0;
+  if (__builtin_expect(broken == call->id + 1u, 0))
+    return -EINTR;
   within = engine_live() && !engine.threaded;
   if (__builtin_expect(waiting != 0, 0) && within)
     send_waiting();
@@ -226,6 +262,7 @@ void signals_again(const struct journal_entry *entry)
   raw_syscall4(SYS_rt_sigprocmask, SIG_UNBLOCK, (uint64_t)&one, (uint64_t)&mask, MASK_SIZE);
   waiting &= ~bit(number);
   replay_advance(entry);
+  last_again = number;
   expected = number;
   expected_mask = entry->args[1];
   send_to_self(number, &info);
@@ -246,12 +283,53 @@ void signals_go_live(void)
   waiting |= bit(SIGCHLD);
 }
 
+/* ---- new processes, new programs ---- */
+
+uint64_t signals_hold(void)
+{
+  const uint64_t all = UINT64_MAX;
+  uint64_t mask = 0;
+  raw_syscall4(SYS_rt_sigprocmask, SIG_SETMASK, (uint64_t)&all, (uint64_t)&mask, MASK_SIZE);
+  return mask;
+}
+
+void signals_let_come(uint64_t mask)
+{
+  raw_syscall4(SYS_rt_sigprocmask, SIG_SETMASK, (uint64_t)&mask, 0, MASK_SIZE);
+}
+
 void signals_of_child(void)
 {
   waiting = 0;
   timer = -1;
   expected = 0;
   within = false;
+}
+
+void signals_deliver(void)
+{
+  if (!waiting || !engine_live() || engine.threaded)
+    return;
+  within = true;
+  send_waiting();
+  within = false;
+}
+
+void signals_exec(void)
+{
+  if (!handled)
+    return;
+  atomic_store(&engine.process->mask, signals_hold());
+  atomic_store(&engine.process->held, 1);
+  send_waiting();
+}
+
+void signals_exec_over(void)
+{
+  if (!atomic_load(&engine.process->held))
+    return;
+  atomic_store(&engine.process->held, 0);
+  signals_let_come(atomic_load(&engine.process->mask));
 }
 
 /* ---- what the program says about signals ---- */

@@ -10,6 +10,8 @@
 int64_t signals_run(const struct call *call);
 /* Replay: the SIGNAL entry is the stream's next; runs its handler. Advances. */
 void signals_again(const struct journal_entry *entry);
+/* The feed has ended behind such an entry, where the call's own would be. */
+void signals_replayed(const struct call *call);
 /* A signal to oneself has been journaled, and is about to be sent; and it has been. */
 void signals_expect(int number);
 void signals_expect_none(void);
@@ -17,7 +19,17 @@ void signals_expect_none(void);
 bool signals_handled(int number);
 /* This process has come past its replay. */
 void signals_go_live(void);
-/* This process is new: what had come to its parent is not for it. */
+/* Nothing comes any more, until signals_let_come() with what signals_hold() has returned. */
+uint64_t signals_hold(void);
+void signals_let_come(uint64_t mask);
+/* This process is new: what had come to its parent is not for it. Nothing may have come to it yet. */
 void signals_of_child(void);
+/* Handlers of what waits run now, live: in a call, before its own entry. */
+void signals_deliver(void);
+/* The program is about to be replaced: what comes from now on, and what waits, is for the new one, or comes when the old
+ * one goes on. */
+void signals_exec(void);
+/* It has been; or it goes on. */
+void signals_exec_over(void);
 
 #endif

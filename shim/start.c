@@ -11,6 +11,7 @@
 #include "shim/processes.h"
 #include "shim/vdso.h"
 #include "shim/x86_64/boundary_apply.h"
+#include "shim/signals.h"
 #include "shim/x86_64/tsc_trap.h"
 
 #include <elf.h>
@@ -418,6 +419,7 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
   process_shows_life();
   begin_image(auxv, &image, first);
   tsc_trap_if_needed();
+  signals_exec_over();
   engine_stack_make();
   clear_stack();
 }

@@ -177,9 +177,11 @@ int64_t handle_timer_delete(struct call *call)
 /* Entries' times are coarse, and a moment passes between a signal and the call that tells of it. */
 #define SLACK_NS 10000000ull
 
-/* Did that call come back because the signal came? */
+/* Does the entry say that the signal came, or did its call come back because of it? */
 static bool tells(const struct journal_entry *entry, int32_t signal)
 {
+  if (entry->kind == JOURNAL_SIGNAL)
+    return journal_arg_count(entry) > 0 && (int32_t)entry->args[0] == signal;
   if (entry->result == -EINTR)
     return true;
   if (entry->call == SYS_rt_sigtimedwait)
@@ -207,7 +209,8 @@ static uint64_t next_ns(const struct noted *timer)
   for (uint64_t offset = feed_offset(timer->set); offset < engine.feed->entries_end;) {
     const struct journal_entry *entry = feed_at(offset);
     offset += entry->size;
-    if (entry->call == CALL_ID_JOURNAL)
+    bool others = !engine.threaded && entry->stream != engine_thread.stream;
+    if (others || (entry->call == CALL_ID_JOURNAL && entry->kind != JOURNAL_SIGNAL))
       continue;
     bool told = entry != timer->set && entry->time_ns + SLACK_NS >= end && tells(entry, timer->signal);
     if (!told && (waits || entry->time_ns < end + SLACK_NS))

@@ -109,6 +109,16 @@ static int intent_drop(struct analysis *analysis, struct stream *stream, struct 
   return error;
 }
 
+/* The intent's process is over. A program that was one step has been executed. */
+static int intent_end(struct analysis *analysis, struct stream *stream, struct open_intent *intent)
+{
+  if (!journal_find_segment(intent->entry, SEGMENT_OPAQUE, -1))
+    return intent_drop(analysis, stream, intent);
+  intent_unlink(analysis, stream, intent);
+  intent_free(intent);
+  return 0;
+}
+
 static bool waits_for_its_stream(const struct open_intent *intent)
 {
   return change_of(intent->entry->call)->kind == CHANGE_SLEEP || change_remote(intent->entry);
@@ -485,7 +495,7 @@ static int end(struct analysis *analysis)
     int error = drop_data(analysis, stream);
     /* The process has ended, and with it what its other threads had begun. */
     while (!error && analysis_process_over(analysis, stream) && stream->open)
-      error = intent_drop(analysis, stream, stream->open);
+      error = intent_end(analysis, stream, stream->open);
     if (error)
       return error;
   }

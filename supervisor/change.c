@@ -136,6 +136,9 @@ bool change_remote(const struct journal_entry *intent)
     return false;
   if (intent->call == CALL_ID_EXCHANGE && entry_arg(intent, 0) & JOURNAL_EXCHANGE_SAFE)
     return false;
+  /* What it does, nobody sees. */
+  if (journal_find_segment(intent, SEGMENT_OPAQUE, -1))
+    return true;
   const struct call_row *row = call_table_find(intent->call);
   return row && row->class == CALL_CLASS_CHANGE_REMOTE;
 }

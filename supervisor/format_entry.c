@@ -97,6 +97,14 @@ static void add_what(struct text *text, const struct journal_entry *entry, const
   text_add(text, "]");
 }
 
+/* Nothing of the program that is executed is journaled: why. */
+static void add_opaque(struct text *text, const struct journal_entry *entry)
+{
+  const struct journal_segment *reason = journal_find_segment(entry, SEGMENT_OPAQUE, -1);
+  if (reason != NULL)
+    text_addf(text, " as one step, since %.*s", (int)reason->length, (const char *)reason->data);
+}
+
 static void add_call(struct text *text, const struct journal_entry *entry, const struct call_row *row)
 {
   if (row != NULL)
@@ -118,6 +126,7 @@ static void add_call(struct text *text, const struct journal_entry *entry, const
     format_exchange_add_result(text, entry);
   } else if (entry->kind == JOURNAL_INTENT) {
     add_where_written(text, entry);
+    add_opaque(text, entry);
   } else {
     add_result(text, entry);
     add_opened(text, entry);

@@ -38,6 +38,18 @@ crash_at() {
   assert_equal "$status" 137
 }
 
+# by_halves LAST PLACE...: finds the first kill point at which PLACE, called with it, prints `there`, and leaves it so. It
+# prints `before` at earlier ones, and something else behind: they come in the program's order.
+by_halves() {
+  local low=0 high=$1 point
+  shift
+  while [ $((high - low)) -gt 1 ]; do
+    point=$(((low + high) / 2))
+    if [ "$("$@" "$point")" = before ]; then low=$point; else high=$point; fi
+  done
+  assert_equal "$("$@" "$high")" there
+}
+
 # start_waiting_run ID: starts a run in the background whose program says "up" and then waits for the end
 # of the FIFO `go`. Returns once it is up. $supervisor is the pid; $program the program's.
 start_waiting_run() {

@@ -22,18 +22,6 @@ import json, sys
 print(",".join(exchange["state"] + ":" + str(exchange["response_size"]) for exchange in json.load(sys.stdin)))'
 }
 
-# by_halves LAST PLACE...: finds the first kill point at which PLACE, called with it, prints `there`, and leaves it so. It
-# prints `before` at earlier ones, and something else behind: they come in the program's order.
-by_halves() {
-  local low=0 high=$1 point
-  shift
-  while [ $((high - low)) -gt 1 ]; do
-    point=$(((low + high) / 2))
-    if [ "$("$@" "$point")" = before ]; then low=$point; else high=$point; fi
-  done
-  assert_equal "$("$@" "$high")" there
-}
-
 # How the exchanges of a new run of $command stand that is killed there.
 state_at() {
   rm -rf "$PERDURE_DIR"

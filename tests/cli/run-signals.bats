@@ -142,3 +142,13 @@ SCRIPT
   assert_line interrupted
   assert_line "exit 6"
 }
+
+@test "a signal to a child that has hardly begun is not lost, nor one that comes while it executes a program" {
+  # On one processor a child begins when its parent waits, or is interrupted.
+  for where in "taskset -c 0" env; do
+    run_durable -q --id job -- $where "$(dirname "$PERDURE_ITSELF")/tests/programs/signals_to_children" 200
+    assert_equal "$stderr" ""
+    assert_equal "$status" 0
+    perdure rm job
+  done
+}
