@@ -18,15 +18,6 @@
 /* High, as all descriptors of ours. */
 #define BLOB_NUMBER_FIRST 600
 
-/* An entry of getdents64. */
-struct listed_name {
-  uint64_t inode;
-  int64_t next;
-  uint16_t size;
-  uint8_t type;
-  char name[];
-};
-
 static void blob_path(char path[PATH_ROOM + BLOB_NAME_ROOM + 16], const char *name)
 {
   size_t used = path_put_text(path, 0, engine.tail.header->run_directory);

@@ -17,15 +17,6 @@
 #define FICLONE_REQUEST 0x40049409u
 #define OLD_PIECE (64u << 10)
 
-/* An entry of getdents64. */
-struct listed_name {
-  uint64_t inode;
-  int64_t next;
-  uint16_t size;
-  uint8_t type;
-  char name[];
-};
-
 bool keep_referenced(uint64_t device, uint64_t inode)
 {
   const struct tail_header *header = engine.tail.header;

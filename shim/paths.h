@@ -28,4 +28,13 @@ size_t path_put_number(char *to, size_t used, uint64_t number, unsigned base);
 /* Appends text; returns the new length. The caller has the room. */
 size_t path_put_text(char *to, size_t used, const char *text);
 
+/* An entry of getdents64. */
+struct listed_name {
+  uint64_t inode;
+  int64_t next;
+  uint16_t size;
+  uint8_t type;
+  char name[];
+};
+
 #endif

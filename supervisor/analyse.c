@@ -297,43 +297,6 @@ static int add_start(struct analysis *analysis, struct stream *stream,
   return analysis_count_start(analysis, entry);
 }
 
-/* ---- what a person has said ---- */
-
-static struct open_intent *find_open_at(const struct analysis *analysis, uint64_t position)
-{
-  for (uint32_t i = 0; i < analysis->stream_count; i++)
-    for (struct open_intent *intent = analysis->streams[i].open; intent; intent = intent->below)
-      if (intent->entry->position == position)
-        return intent;
-  return NULL;
-}
-
-static int add_resolve(struct analysis *analysis, const struct journal_entry *entry)
-{
-  struct open_intent *intent = find_open_at(analysis, entry_arg(entry, 0));
-  if (!intent || !journal_find_segment(entry, SEGMENT_RESOLUTION, -1))
-    return -EBADMSG;
-  struct journal_entry *copy = malloc(entry->size);
-  if (!copy)
-    return -ENOMEM;
-  memcpy(copy, entry, entry->size);
-  free(intent->resolution);
-  intent->resolution = copy;
-  return 0;
-}
-
-/* A request that has been sent again is as unknown as it was the first time. */
-static void end_retry(struct analysis *analysis, const struct stream *stream, const struct journal_entry *again)
-{
-  uint64_t exchange = journal_exchange_of(again);
-  struct open_intent *intent = exchange == JOURNAL_EXCHANGE_LATEST ? find_open(stream, CALL_ID_EXCHANGE, exchange)
-                                                                   : find_open_at(analysis, exchange);
-  if (!intent)
-    return;
-  free(intent->resolution);
-  intent->resolution = NULL;
-}
-
 static int add_data(struct analysis *analysis, struct stream *stream,
                     const struct journal_entry *entry)
 {
@@ -404,7 +367,7 @@ static int add_of_program(struct analysis *analysis, struct stream *stream,
     if (!error)
       error = name_stream(analysis, &stream, entry);
     if (!error && entry->call == CALL_ID_CALLBACK && entry_arg(entry, 0) == JOURNAL_CALLBACK_AGAIN)
-      end_retry(analysis, stream, entry);
+      analysis_resolve_again(analysis, stream, entry);
     if (!error)
       error = analysis_count_complete(analysis, stream, entry);
     if (!error)
@@ -450,7 +413,7 @@ static int add_entry(struct analysis *analysis, const struct journal_entry *entr
   if (analysis_skips(analysis, entry->position))
     return analysis_add_skipped(analysis, entry);
   if (entry->kind == JOURNAL_RESOLVE)
-    return add_resolve(analysis, entry);
+    return analysis_resolve(analysis, entry);
   int error = analysis_stream_get(analysis, entry->stream, &stream);
   if (error)
     return error;

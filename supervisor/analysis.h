@@ -166,6 +166,15 @@ enum idempotence analysis_idempotence(const struct analysis *analysis, uint32_t 
 
 /* An entry of such a region. */
 int analysis_add_skipped(struct analysis *analysis, const struct journal_entry *entry);
+/* ---- analyse_resolve.c ---- */
+
+int analysis_resolve(struct analysis *analysis, const struct journal_entry *resolve);
+/* The exchange of that callback has been sent again: it is as unknown as it was the first time. */
+void analysis_resolve_again(struct analysis *analysis, const struct stream *stream, const struct journal_entry *again);
+/* The RESOLVE whose segments the entry, an intent that is gone on with, gets in the feed; NULL: none. A request
+ * that is sent again needs none. */
+const struct journal_entry *analysis_resolution(const struct analysis *analysis, const struct journal_entry *entry);
+
 /* ---- analyse_streams.c ---- */
 
 /* The stream of that number, or NULL. */

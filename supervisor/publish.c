@@ -112,18 +112,6 @@ static bool keeps_old(const struct publishing *publishing)
   return publishing->analysis->old.record_count > 0 || publishing->analysis->old.kept_count > 0;
 }
 
-/* The RESOLVE whose segments the entry, an intent that is gone on with, gets in the feed; NULL: none. A request
- * that is sent again needs none. */
-static const struct journal_entry *resolution_of(const struct publishing *publishing,
-                                                 const struct journal_entry *entry)
-{
-  if (entry->kind != JOURNAL_INTENT || change_of(entry->call)->kind != CHANGE_EXCHANGE)
-    return NULL;
-  const struct open_intent *open = analysis_open_intent(publishing->analysis, entry->position);
-  const struct journal_resolution *resolution = open ? open_intent_resolution(open) : NULL;
-  return resolution && resolution->kind != JOURNAL_RESOLUTION_RETRY ? open->resolution : NULL;
-}
-
 static size_t segments_length(const struct journal_entry *entry)
 {
   return entry->size - JOURNAL_ENTRY_HEADER_SIZE - 8 * journal_arg_count(entry);
@@ -133,7 +121,7 @@ static size_t segments_length(const struct journal_entry *entry)
 static int measure_entry(struct publishing *publishing, const struct journal_entry *entry,
                          uint64_t *ret_size)
 {
-  const struct journal_entry *resolution = resolution_of(publishing, entry);
+  const struct journal_entry *resolution = analysis_resolution(publishing->analysis, entry);
   uint64_t size = entry->size + (resolution ? segments_length(resolution) : 0);
   const struct journal_segment *segment = keeps_old(publishing) ? entry_segments(entry) : NULL;
   for (; segment; segment = journal_next_segment(entry, segment)) {
@@ -235,7 +223,7 @@ static int build_entry(struct publishing *publishing, const struct journal_entry
   }
   size_t left = (size_t)((const uint8_t *)entry + entry->size - from);
   memcpy(to, from, left);
-  const struct journal_entry *resolution = resolution_of(publishing, entry);
+  const struct journal_entry *resolution = analysis_resolution(publishing->analysis, entry);
   if (resolution)
     memcpy(to + left, journal_first_segment(resolution), segments_length(resolution));
   struct journal_entry *made = (struct journal_entry *)publishing->entry;

@@ -2,38 +2,11 @@
 /* The walk over a journal: which intents are open, what went in and out. */
 #include "tests/unit/tap.h"
 
-#include "tests/unit/entries.h"
+#include "tests/unit/analysed.h"
 
 #include <errno.h>
 #include <linux/sched.h>
 #include <signal.h>
-
-static struct built_journal journal;
-static struct analysis *analysis;
-
-static void analyse(void)
-{
-  analysis = built_analyse(&journal);
-}
-
-static void done(void)
-{
-  analysis_free(analysis);
-  analysis = NULL;
-  built_release(&journal);
-}
-
-static struct analysis_summary summary_of(void)
-{
-  struct analysis_summary summary;
-  analysis_summary(analysis, &summary);
-  return summary;
-}
-
-static uint64_t unfinished(void)
-{
-  return summary_of().unfinished_count;
-}
 
 static int error_of(struct failure *failure)
 {

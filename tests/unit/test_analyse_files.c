@@ -2,25 +2,10 @@
 /* Where files are after what calls have done to them and their names. */
 #include "tests/unit/tap.h"
 
-#include "tests/unit/entries.h"
+#include "tests/unit/analysed.h"
 
 #include <errno.h>
 #include <linux/fs.h>
-
-static struct built_journal journal;
-static struct analysis *analysis;
-
-static void analyse(void)
-{
-  analysis = built_analyse(&journal);
-}
-
-static void done(void)
-{
-  analysis_free(analysis);
-  analysis = NULL;
-  built_release(&journal);
-}
 
 /* Where the file of `inode` is now: the latest of its names, "" when it has none, "?" when unknown. */
 static const char *where(uint64_t inode)

@@ -2,39 +2,12 @@
 /* Which processes a run has made, which are over, and which are left out of the feed. */
 #include "tests/unit/tap.h"
 
-#include "tests/unit/entries.h"
+#include "tests/unit/analysed.h"
 
 #include "journal/call_table.h"
 
 #include <linux/sched.h>
 #include <signal.h>
-
-static struct built_journal journal;
-static struct analysis *analysis;
-
-static void analyse(void)
-{
-  analysis = built_analyse(&journal);
-}
-
-static void done(void)
-{
-  analysis_free(analysis);
-  analysis = NULL;
-  built_release(&journal);
-}
-
-static struct analysis_summary summary_of(void)
-{
-  struct analysis_summary summary;
-  analysis_summary(analysis, &summary);
-  return summary;
-}
-
-static uint64_t unfinished(void)
-{
-  return summary_of().unfinished_count;
-}
 
 #define PIPE 77
 
