@@ -80,6 +80,11 @@ int cmd_log(const struct command_line *line)
   if (command_place(line, line->operands[0], &place, &failure) < 0 ||
       command_reader(line, &place, 1, &reader, &failure) < 0)
     return command_fail("%s", failure.text);
+  if (line->given[OPTION_TREE]) {
+    int status = command_print_tree(line, &place, reader);
+    run_reader_close(reader);
+    return status;
+  }
   if (run_rewound_load(run_reader_store(reader), &filter.rewound, &failure) < 0) {
     run_reader_close(reader);
     return command_fail("%s", failure.text);

@@ -74,4 +74,8 @@ void command_json_string(FILE *stream, const char *text, size_t length);
 /* Flushes stdout; a failed write is said. Returns `status`, or RUN_EXIT_FAILED. */
 int command_finish_output(int status);
 
+/* cmd_ps.c: the commands of the run as a tree, or as JSON; the exit status. */
+struct run_reader;
+int command_print_tree(const struct command_line *line, const struct run_place *place, struct run_reader *reader);
+
 #endif

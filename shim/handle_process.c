@@ -265,11 +265,26 @@ __attribute__((noreturn)) static void stay_opaque(const struct journal_entry *in
     raw_syscall0(SYS_pause);
 }
 
+#define WORDS_ROOM 1024
+
+static void add_words(struct draft *draft, const char *const *words, char *room)
+{
+  size_t used = 0;
+  for (; words && *words && used < WORDS_ROOM; words++) {
+    size_t length = raw_length(*words) + 1;
+    if (length > WORDS_ROOM - used)
+      length = WORDS_ROOM - used;
+    raw_copy(room + used, *words, length);
+    used += length;
+  }
+  draft_add(draft, SEGMENT_COMMAND, 0, room, used);
+}
+
 static int64_t exec_live(struct call *call, unsigned path_arg, unsigned environment_arg)
 {
   int dirfd = path_arg ? (int)call->args[0] : AT_FDCWD;
   const char *path = (const char *)call->args[path_arg];
-  char full[PATH_ROOM];
+  char full[PATH_ROOM], words[WORDS_ROOM];
   const struct obstacle *obstacle = program_obstacle(dirfd, path);
   if (obstacle && engine.process == &engine.tail.header->processes[0])
     engine_failed(TAIL_REPORT_FAILED, obstacle->refusal, path, 0);
@@ -278,6 +293,7 @@ static int64_t exec_live(struct call *call, unsigned path_arg, unsigned environm
   struct draft draft;
   draft_begin(&draft, call, JOURNAL_INTENT, 0);
   draft_add(&draft, SEGMENT_FULL_PATH, path_arg, full, path_full(dirfd, path, full));
+  add_words(&draft, (const char *const *)call->args[path_arg + 1], words);
   if (obstacle)
     draft_add(&draft, SEGMENT_OPAQUE, path_arg, obstacle->reason, raw_length(obstacle->reason));
   record_intent(&draft, call);

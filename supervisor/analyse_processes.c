@@ -28,14 +28,20 @@ static const void *output_of(const struct journal_entry *entry, int arg, size_t 
   return segment && segment->length == size ? segment->data : NULL;
 }
 
-/* The child that has ended, by what the call has told; 0: none. */
-static int32_t waited_for(const struct journal_entry *wait)
+/* As a shell has it: 128 and the signal's number for one that was killed. */
+static int status_of(const siginfo_t *info)
+{
+  return info->si_code == CLD_EXITED ? info->si_status : 128 + info->si_status;
+}
+
+int32_t analysis_ended_child(const struct journal_entry *wait, int *ret_status)
 {
   if (wait->call == SYS_wait4) {
     const void *told = output_of(wait, 1, sizeof(int));
     int status = 0;
     if (told)
       memcpy(&status, told, sizeof status);
+    *ret_status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     return wait->result > 0 && (status & 0xff) != 0x7f ? (int32_t)wait->result : 0;
   }
   const void *told = output_of(wait, 2, sizeof(siginfo_t));
@@ -43,13 +49,15 @@ static int32_t waited_for(const struct journal_entry *wait)
   if (wait->call != SYS_waitid || wait->result != 0 || !told || entry_arg(wait, 3) & WNOWAIT)
     return 0;
   memcpy(&info, told, sizeof info);
+  *ret_status = status_of(&info);
   bool ended = info.si_code == CLD_EXITED || info.si_code == CLD_KILLED || info.si_code == CLD_DUMPED;
   return ended ? info.si_pid : 0;
 }
 
 int analysis_process_waited(struct analysis *analysis, const struct journal_entry *wait)
 {
-  int32_t pid = wait->call == SYS_wait4 || wait->call == SYS_waitid ? waited_for(wait) : 0;
+  int status;
+  int32_t pid = analysis_ended_child(wait, &status);
   for (uint32_t i = analysis->stream_count; pid && i-- > 0;) {
     struct stream *stream = &analysis->streams[i];
     if (stream->pid != pid || stream->waited)

@@ -188,6 +188,9 @@ int analysis_stream_get(struct analysis *analysis, uint32_t number, struct strea
 bool analysis_process_over(const struct analysis *analysis, const struct stream *stream);
 /* CHILD. */
 void analysis_process_begin(struct stream *stream, const struct journal_entry *child);
+/* The child that the call has told the end of, and its status as a shell has it; 0: it has told none, or is another
+ * call. */
+int32_t analysis_ended_child(const struct journal_entry *wait, int *ret_status);
 /* A wait that has told an end: that child is over. */
 int analysis_process_waited(struct analysis *analysis, const struct journal_entry *wait);
 void analysis_process_exit(struct analysis *analysis, const struct stream *stream, const struct journal_entry *exit);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a run is, for a person. Writes nothing. */
+#include "supervisor/run_info.h"
+
 #include "supervisor/run_attempt.h"
 #include "supervisor/run_read.h"
 #include "supervisor/secrets.h"
@@ -46,6 +48,24 @@ static char *quoted(char *const *argv)
     free(text);
     return NULL;
   }
+  return text;
+}
+
+char *run_info_quote_words(const char *words, size_t length)
+{
+  size_t count = 0;
+  char *copy = malloc(length + 1), **argv = malloc((length + 2) * sizeof *argv), *text = NULL;
+
+  if (copy != NULL && argv != NULL) {
+    memcpy(copy, words, length);
+    copy[length] = '\0';
+    for (size_t at = 0; at < length; at += strlen(copy + at) + 1)
+      argv[count++] = copy + at;
+    argv[count] = NULL;
+    text = quoted(argv);
+  }
+  free(copy);
+  free(argv);
   return text;
 }
 

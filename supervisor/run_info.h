@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Command lines for people. */
+#ifndef PERDURE_SUPERVISOR_RUN_INFO_H
+#define PERDURE_SUPERVISOR_RUN_INFO_H
+
+#include <stddef.h>
+
+/* Words, each with its NUL but for a last one that was cut, as a shell would take them; the caller frees. NULL: no
+ * memory. */
+char *run_info_quote_words(const char *words, size_t length);
+
+#endif
