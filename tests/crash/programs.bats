@@ -48,6 +48,10 @@ setup() {
   assert_survives "$programs/regions"
 }
 
+@test "atomic regions: what children change meanwhile goes back too, and is done once" {
+  assert_survives "$programs/region_children"
+}
+
 @test "locks of all kinds are held again" {
   assert_survives "$programs/locks"
 }
