@@ -9,6 +9,7 @@
  * program does in it what it did. */
 #include "shim/curl.h"
 #include "shim/passing.h"
+#include "shim/x86_64/tsc_trap.h"
 
 #define FNV_FIRST 0xcbf29ce484222325ull
 #define FNV_PRIME 0x100000001b3ull
@@ -278,7 +279,9 @@ static uint64_t callback_live(struct curl_handle *handle, struct callback callba
   draft_append(&draft);
   crash_point();
   engine_thread.passing = 0;
+  bool opened = tsc_trap_open(false);
   result = call_program(handle, &callback);
+  tsc_trap_open(opened);
   engine_thread.passing = 1;
   handle->last_return = result;
   note_pause(handle, callback.kind, result);

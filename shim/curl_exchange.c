@@ -12,6 +12,7 @@
  * first one ends as a connection does that breaks: CURLE_RECV_ERROR. */
 #include "shim/curl.h"
 #include "shim/passing.h"
+#include "shim/x86_64/tsc_trap.h"
 
 #define BODY_SHOWN_MAX (256u << 10)
 #define HEADERS_SHOWN_MAX (64u << 10)
@@ -168,7 +169,10 @@ static int send_request(struct curl_handle *handle, const struct curl_real *real
   make_durable(position);
   uint32_t before = passing_begin();
   exchange_prepare(handle, real);
-  int code = exchange_end(handle, real, real->easy_perform(handle->easy));
+  bool opened = tsc_trap_open(true);
+  int code = real->easy_perform(handle->easy);
+  tsc_trap_open(opened);
+  code = exchange_end(handle, real, code);
   passing_end(before);
   return code;
 }

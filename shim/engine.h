@@ -66,6 +66,7 @@ struct thread {
   uint32_t stream;
   uint32_t number;     /* its tid as the program knows it; 0: has not asked */
   uint32_t passing;    /* a hooked library works: its calls are not journaled (shim/passing.h) */
+  uint32_t tsc_open;   /* and reads the processor's counter itself */
   uint32_t exchanges;  /* how many have begun in this thread's image */
   uint32_t keys;       /* how many the program has asked for in it */
 };

@@ -152,7 +152,7 @@ int64_t passing_enter(struct engine_frame *frame)
     break;
   case SYS_clock_gettime:
     /* With rdtsc trapped, the vDSO's code would fault at each reading. */
-    if (engine.clock_original && !engine.tsc_trapped)
+    if (engine.clock_original && (!engine.tsc_trapped || engine_thread.tsc_open))
       return engine.clock_original((int)frame->args[0], (void *)frame->args[1]);
     break;
   }

@@ -107,6 +107,16 @@ void tsc_trap_arm(void)
   raw_syscall2(SYS_prctl, PR_SET_TSC, PR_TSC_SIGSEGV);
 }
 
+bool tsc_trap_open(bool open)
+{
+  bool before = engine_thread.tsc_open;
+  if (!engine.tsc_trapped || open == before)
+    return before;
+  engine_thread.tsc_open = open;
+  raw_syscall2(SYS_prctl, PR_SET_TSC, open ? PR_TSC_ENABLE : PR_TSC_SIGSEGV);
+  return before;
+}
+
 void tsc_trap_suspend(void)
 {
   if (!engine.tsc_trapped)

@@ -12,6 +12,9 @@ void tsc_trap_arm(void);
 /* Looks through the loaded objects' code, and arms when one has the instruction. */
 void tsc_trap_if_needed(void);
 /* Around an exec, which keeps the setting but not the handler. */
+/* A hooked library works for a while, and may read the counter, in this thread; and no more. Returns whether it could
+ * before. Two system calls, where it would make one for each time that it asks for. */
+bool tsc_trap_open(bool open);
 void tsc_trap_suspend(void);
 void tsc_trap_resume(void);
 /* The program's own rt_sigaction for SIGSEGV while the trap is armed. */
