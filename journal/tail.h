@@ -45,6 +45,7 @@
 #define TAIL_REPORT_BYTES_MAX 32u
 #define TAIL_PROCESS_MAX 1024u
 #define TAIL_AHEAD_MAX 64u
+#define TAIL_PAIR_MAX 256u
 #define TAIL_SENT_MAX 256u
 /* Everything of the tail and the feed lies at these addresses in the program. */
 #define TAIL_ADDRESS 0x6f0000000000ull
@@ -134,9 +135,14 @@ struct tail_life {
   } link;
 };
 
-/* Replay: a pipe whose reader is ahead of its writer. Written by whose turn it is. */
+/* The two ends of a socket pair: inodes in this attempt. */
+struct tail_pair {
+  uint64_t ends[2];
+};
+
+/* Replay: a pipe, or one direction of a socket pair, whose reader is ahead of its writer. Written by whose turn it is. */
 struct tail_ahead {
-  uint64_t inode; /* in this attempt */
+  uint64_t inode; /* in this attempt: of the pipe, or of the reader's end */
   uint64_t bytes; /* 0: free */
 };
 
@@ -198,6 +204,8 @@ struct tail_header {
   _Atomic uint32_t regions_open;  /* atomic regions, of all processes */
   _Atomic uint32_t regions_begun; /* how often there was none before */
   struct tail_ahead ahead[TAIL_AHEAD_MAX];
+  _Atomic uint32_t pair_count; /* made so far; those of the oldest make room */
+  struct tail_pair pairs[TAIL_PAIR_MAX];
   struct tail_sent sent[TAIL_SENT_MAX];
   uint32_t sent_count;
   _Atomic uint32_t stopped; /* 1: the attempt is over, by a kill point: nobody appends any more */

@@ -33,6 +33,30 @@ static struct tail_ahead *find_ahead(uint64_t inode, bool make)
   return NULL;
 }
 
+void channel_paired(const int ends[2])
+{
+  struct tail_header *header = engine.tail.header;
+  struct tail_pair *pair = &header->pairs[atomic_fetch_add(&header->pair_count, 1) % TAIL_PAIR_MAX];
+  for (int i = 0; i < 2; i++)
+    pair->ends[i] = descriptor_get(ends[i])->inode;
+}
+
+/* Whose bytes a write to the descriptor brings: the pipe's, or the other end's of a pair. */
+static uint64_t reader_of(int fd)
+{
+  const struct descriptor *descriptor = descriptor_get(fd);
+  const struct tail_header *header = engine.tail.header;
+  uint32_t count = atomic_load(&header->pair_count);
+  if (descriptor->kind != DESCRIPTOR_PAIR)
+    return descriptor->inode;
+  for (uint32_t i = count, back = 0; i-- > 0 && back < TAIL_PAIR_MAX; back++) {
+    const uint64_t *ends = header->pairs[i % TAIL_PAIR_MAX].ends;
+    if (ends[0] == descriptor->inode || ends[1] == descriptor->inode)
+      return ends[ends[0] == descriptor->inode];
+  }
+  return 0;
+}
+
 void channel_describe(struct draft *draft, int fd, struct journal_source *room)
 {
   const struct descriptor *descriptor = descriptor_get(fd);
@@ -58,7 +82,7 @@ void channel_describe(struct draft *draft, int fd, struct journal_source *room)
 
 uint64_t channel_ahead(int fd, uint64_t length)
 {
-  struct tail_ahead *pipe = find_ahead(descriptor_get(fd)->inode, false);
+  struct tail_ahead *pipe = find_ahead(reader_of(fd), false);
   if (!pipe)
     return 0;
   uint64_t taken = pipe->bytes < length ? pipe->bytes : length;
@@ -94,6 +118,14 @@ static uint64_t take_bytes(int fd, uint64_t length)
   return taken;
 }
 
+/* What is not there yet, its writer brings later. */
+static void take_stream(int fd, uint64_t length)
+{
+  uint64_t missing = length - take_bytes(fd, length);
+  if (missing)
+    find_ahead(descriptor_get(fd)->inode, true)->bytes += missing;
+}
+
 /* A message is taken whole, however little of it was asked for. */
 static void take_from_pair(int fd, uint64_t length)
 {
@@ -102,7 +134,7 @@ static void take_from_pair(int fd, uint64_t length)
   uint8_t byte;
   raw_syscall5(SYS_getsockopt, (uint64_t)fd, SOL_SOCKET, SO_TYPE, (uint64_t)&type, (uint64_t)&size);
   if (type == SOCK_STREAM)
-    take_bytes(fd, length);
+    take_stream(fd, length);
   else
     raw_syscall6(SYS_recvfrom, (uint64_t)fd, (uint64_t)&byte, 1, MSG_DONTWAIT, 0, 0);
 }
@@ -152,12 +184,9 @@ void channel_take(int fd, int64_t length)
   if (length <= 0)
     return;
   switch (descriptor->kind) {
-  case DESCRIPTOR_PIPE: {
-    uint64_t missing = (uint64_t)length - take_bytes(fd, (uint64_t)length);
-    if (missing)
-      find_ahead(descriptor->inode, true)->bytes += missing;
+  case DESCRIPTOR_PIPE:
+    take_stream(fd, (uint64_t)length);
     break;
-  }
   case DESCRIPTOR_PAIR:
     take_from_pair(fd, (uint64_t)length);
     break;
@@ -252,7 +281,8 @@ static void put_in_pair(const struct call *call, const struct io_vector *pieces,
   uint32_t size = sizeof type;
   raw_syscall5(SYS_getsockopt, (uint64_t)fd, SOL_SOCKET, SO_TYPE, (uint64_t)&type, (uint64_t)&size);
   if (type == SOCK_STREAM) {
-    put_pieces(fd, false, pieces, count, 0, length);
+    uint64_t skip = channel_ahead(fd, length);
+    put_pieces(fd, false, pieces, count, skip, length - skip);
     return;
   }
   struct msghdr message = {.msg_iov = (struct iovec *)pieces, .msg_iovlen = count};

@@ -10,11 +10,13 @@
 struct journal_source;
 void channel_describe(struct draft *draft, int fd, struct journal_source *room);
 
+/* These two are a new socket pair. */
+void channel_paired(const int ends[2]);
 /* Replay: a read took `length` bytes. */
 void channel_take(int fd, int64_t length);
 /* Replay: a write put in the first `length` bytes of its pieces. */
 void channel_put(const struct call *call, const struct io_vector *pieces, uint64_t count, uint64_t length);
-/* Live: how many bytes of the next write into a pipe have been read already: by a thread that went on
+/* Live: how many bytes of the next write into a pipe or a stream pair have been read already: by a thread that went on
  * while the write, which the crash cut off, was under way. They count as written. */
 uint64_t channel_ahead(int fd, uint64_t length);
 

@@ -186,6 +186,8 @@ int64_t handle_pipe(struct call *call)
   }
   for (int i = 0; result == 0 && i < 2; i++)
     descriptor_forget(ends[i]);
+  if (result == 0 && call->id == SYS_socketpair)
+    channel_paired(ends);
   return result;
 }
 

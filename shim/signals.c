@@ -12,6 +12,7 @@
  * is. SIGCHLD is told again for children that have ended. */
 #include "shim/signals.h"
 
+#include "shim/descriptors.h"
 #include "shim/identity.h"
 #include "shim/x86_64/tsc_trap.h"
 
@@ -41,7 +42,8 @@ static int32_t timer = -1;        /* ends the patience */
 static volatile int expected;     /* the next of this number is journaled already */
 static uint64_t expected_mask;    /* in replay: what is blocked while its handler runs; 0: what the kernel says */
 static volatile bool within;      /* in a call, live */
-static int last_again;            /* the signal that replay has handled last */
+static volatile int delivered;    /* the signal whose handler a call has run last */
+static int last_again;            /* the same, in replay */
 static unsigned broken_call;      /* the call that is over without having run again, and one more; 0: none */
 
 static uint64_t bit(int number)
@@ -162,6 +164,7 @@ static void arrive(int number, siginfo_t *info, void *context)
   }
   translate(info);
   record_signal(number, info);
+  delivered = number;
   run(number, info, context);
 }
 
@@ -186,10 +189,16 @@ static void send_waiting(void)
     }
 }
 
-/* Is a call of that number over when a handler has run in it? */
-static bool breaks(unsigned id, const struct action *action)
+static bool may_wait(int fd)
 {
-  switch (id) {
+  unsigned kind = descriptor_get(fd)->kind;
+  return kind == DESCRIPTOR_PIPE || kind == DESCRIPTOR_PAIR || kind == DESCRIPTOR_SOCKET || kind == DESCRIPTOR_TERMINAL;
+}
+
+/* Is the call over when a handler has run in it, and it had nothing yet? */
+static bool breaks(const struct call *call, const struct action *action)
+{
+  switch (call->id) {
   case SYS_pause:
   case SYS_rt_sigsuspend:
   case SYS_rt_sigtimedwait:
@@ -206,13 +215,20 @@ static bool breaks(unsigned id, const struct action *action)
   case SYS_wait4:
   case SYS_waitid:
     return !(action->flags & SA_RESTART);
+  case SYS_read:
+  case SYS_readv:
+  case SYS_recvfrom:
+  case SYS_recvmsg:
+  case SYS_accept:
+  case SYS_accept4:
+    return !(action->flags & SA_RESTART) && may_wait((int)call->args[0]);
   }
   return false;
 }
 
 void signals_replayed(const struct call *call)
 {
-  if (last_again && breaks(call->id, &actions[last_again]))
+  if (last_again && breaks(call, &actions[last_again]))
     broken_call = call->id + 1u;
 }
 
@@ -224,8 +240,15 @@ int64_t signals_run(const struct call *call)
   if (__builtin_expect(broken == call->id + 1u, 0))
     return -EINTR;
   within = engine_live() && !engine.threaded;
+  delivered = 0;
   if (__builtin_expect(waiting != 0, 0) && within)
     send_waiting();
+  /* What had come before the call comes in it: a program that has looked whether it had, and waits now, would wait
+   * in vain. */
+  if (__builtin_expect(delivered != 0, 0) && breaks(call, &actions[delivered])) {
+    within = was_within;
+    return -EINTR;
+  }
   int64_t result = raw_syscall6(call->id, call->args[0], call->args[1], call->args[2], call->args[3],
                                 call->args[4], call->args[5]);
   within = was_within;
