@@ -194,3 +194,44 @@ git log --oneline
 END
   assert_survives sh "$script"
 }
+
+@test "busybox: its shell and its commands" {
+  write_script <<'END'
+set -e
+mkdir work
+for i in 1 2 3; do echo "line $i" >> work/log; done
+cp work/log work/copy
+sort -r work/copy | head -n 2 > work/last
+wc -l < work/log
+find work -type f | sort | xargs md5sum > sums
+END
+  assert_survives busybox sh "$script"
+}
+
+@test "find, xargs, uniq and sort in one pipeline" {
+  assert_survives sh -c 'find tree -type f | sort | xargs cut -d" " -f2 | sort | uniq -c | sort -rn > counts'
+}
+
+@test "a backup: tar, openssl, curl to a server, and cleaning up" {
+  load servers
+  start_counting_server
+  write_script <<END
+set -euo pipefail
+tar cz tree | openssl enc -aes-256-cbc -pbkdf2 -pass pass:secret -out backup.enc
+sum=\$(openssl dgst -sha256 -r backup.enc | cut -d' ' -f1)
+curl -sS --fail -T backup.enc "http://127.0.0.1:$port/put" > answer
+openssl enc -d -aes-256-cbc -pbkdf2 -pass pass:secret -in backup.enc | tar tz | sort > listed
+[ "\$sum" = "\$(openssl dgst -sha256 -r backup.enc | cut -d' ' -f1)" ] && echo "the same" > checked
+rm backup.enc answer
+END
+  # The salt is another one in each run.
+  check_options=(--compare 'cat listed checked; ls')
+  assert_survives bash "$script"
+  stop_servers
+  [ "$(grep -c executed "$requests")" -gt 60 ]
+}
+
+@test "ssh-keygen: the key that it said is the one that is there" {
+  check_options=(--compare 'ssh-keygen -y -f key > again && cut -d" " -f1-2 key.pub > one && cut -d" " -f1-2 again > two && cmp one two && echo fits')
+  assert_survives ssh-keygen -q -t ed25519 -N '' -C me -f key
+}
