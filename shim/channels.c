@@ -90,6 +90,11 @@ uint64_t channel_ahead(int fd, uint64_t length)
   return taken;
 }
 
+bool channel_is_awaited(int fd)
+{
+  return find_ahead(descriptor_get(fd)->inode, false) != NULL;
+}
+
 static bool ready(int fd, short events)
 {
   struct pollfd poll = {fd, events, 0};

@@ -19,5 +19,7 @@ void channel_put(const struct call *call, const struct io_vector *pieces, uint64
 /* Live: how many bytes of the next write into a pipe or a stream pair have been read already: by a thread that went on
  * while the write, which the crash cut off, was under way. They count as written. */
 uint64_t channel_ahead(int fd, uint64_t length);
+/* Live: a part of what its writer writes has been read already, and the rest is on its way again. */
+bool channel_is_awaited(int fd);
 
 #endif

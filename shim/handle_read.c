@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
@@ -121,6 +122,21 @@ static void record_reference(struct call *call, const struct reading *reading,
   draft_append(&draft);
 }
 
+/* Its writer, another process or thread, has yet to make the write again that the crash has cut off. */
+#define OWED_WAIT_MS 1000
+
+/* What was there when the run was killed, and the program was told of, is there again in a moment: a program that does
+ * not wait must find it. */
+static int64_t run_read(const struct call *call, int fd)
+{
+  int64_t result = call_run(call);
+  struct pollfd poll = {.fd = fd, .events = POLLIN};
+  if (result != -EAGAIN || !(readiness_owed(fd) || channel_is_awaited(fd)))
+    return result;
+  raw_syscall3(SYS_poll, (uint64_t)&poll, 1, OWED_WAIT_MS);
+  return call_run(call);
+}
+
 static int64_t read_live(struct call *call, const struct reading *reading)
 {
   struct descriptor *descriptor = descriptor_get(reading->fd);
@@ -128,7 +144,7 @@ static int64_t read_live(struct call *call, const struct reading *reading)
     keep_mark_referenced(descriptor);
   crash_point();
   bool lost = descriptor->kind == DESCRIPTOR_SOCKET && readiness_lost(reading->fd);
-  int64_t result = lost ? -EAGAIN : call_run(call);
+  int64_t result = lost ? -EAGAIN : run_read(call, reading->fd);
   if (result > 0 && descriptor->kind == DESCRIPTOR_INOTIFY && call->id == SYS_read)
     watches_translate((uint8_t *)call->args[1], result);
   crash_point();

@@ -23,9 +23,15 @@ static bool in_range(int fd)
   return fd >= 0 && fd < NUMBERS;
 }
 
+/* What comes by it is made again by the run itself. */
+static bool is_channel(int fd)
+{
+  return descriptor_get(fd)->kind == DESCRIPTOR_PIPE || descriptor_get(fd)->kind == DESCRIPTOR_PAIR;
+}
+
 void readiness_told(int fd)
 {
-  if (in_range(fd) && descriptor_get(fd)->kind == DESCRIPTOR_SOCKET)
+  if (in_range(fd) && (descriptor_get(fd)->kind == DESCRIPTOR_SOCKET || is_channel(fd)))
     atomic_fetch_or(&told[fd / 64], bit(fd));
 }
 
@@ -50,7 +56,7 @@ void readiness_go_live(void)
     if (atomic_load(&told[fd / 64]) & bit(fd)) {
       if (would_wait(fd))
         lost = 1;
-      else
+      else if (!is_channel(fd))
         readiness_used(fd);
     }
   atomic_store(&any_lost, lost);
@@ -63,4 +69,9 @@ bool readiness_lost(int fd)
     return false;
   bool was_told = atomic_fetch_and(&told[fd / 64], ~bit(fd)) & bit(fd);
   return was_told && raw_syscall3(SYS_poll, (uint64_t)&poll, 1, 0) == 0;
+}
+
+bool readiness_owed(int fd)
+{
+  return in_range(fd) && is_channel(fd) && atomic_fetch_and(&told[fd / 64], ~bit(fd)) & bit(fd);
 }

@@ -13,5 +13,7 @@ void readiness_used(int fd);
 void readiness_go_live(void);
 /* Live: what it was told of is not there, once. */
 bool readiness_lost(int fd);
+/* Live: it was told that a pipe or a socket pair of the run has something, and has not looked since. Once. */
+bool readiness_owed(int fd);
 
 #endif

@@ -235,16 +235,26 @@ static bool node_within(const struct known_files *files, uint32_t node, uint32_t
   return node == above;
 }
 
-/* The node's new name is the front one: the latest is the surest. The root "/" is no child of
- * anything and its node is 0, which ends lists, so it is known but has no name. */
+/* The root "/" is no child of anything and its node is 0, which ends lists: a child "." of its own, which no path leads
+ * to, stands for it. */
+static const char root_name[] = ".";
+
+static bool is_root_name(const struct known_files *files, uint32_t i)
+{
+  return files->nodes[i].parent == NODE_ROOT && files->nodes[i].length == 1 && files->nodes[i].component[0] == '.';
+}
+
+/* The node's new name is the front one: the latest is the surest. */
 int known_files_name(struct known_files *files, uint32_t file, const char *path, size_t length)
 {
   uint32_t i;
   int error = node_ensure(files, path, length, &i);
+  if (!error && i == NODE_ROOT) {
+    i = child_find(files, NODE_ROOT, root_name, 1);
+    error = i == NODE_NONE ? child_add(files, NODE_ROOT, root_name, 1, &i) : 0;
+  }
   if (error)
     return error;
-  if (i == NODE_ROOT)
-    return 0;
   name_remove(files, i);
   files->nodes[i].file = file;
   files->nodes[i].next_name = files->files[file].first_name;
@@ -335,6 +345,8 @@ int known_files_exchange(struct known_files *files, const char *one, size_t one_
 uint32_t known_files_at(const struct known_files *files, const char *path, size_t length)
 {
   uint32_t i = node_find(files, path, length);
+  if (i == NODE_ROOT)
+    i = child_find(files, NODE_ROOT, root_name, 1);
   return i == NODE_NONE ? KNOWN_FILE_NONE : files->nodes[i].file;
 }
 
@@ -348,6 +360,10 @@ int known_files_path(const struct known_files *files, uint32_t file, uint32_t na
   assert(files->nodes[name].file == file);
   if (ret_next)
     *ret_next = files->nodes[name].next_name;
+  if (is_root_name(files, name)) {
+    strcpy(ret_path, "/");
+    return 0;
+  }
   size_t length = 0;
   for (uint32_t i = name; i != NODE_ROOT; i = files->nodes[i].parent) {
     length += 1 + files->nodes[i].length;

@@ -48,6 +48,22 @@ setup() {
   assert_survives "$programs/regions"
 }
 
+@test "what a reader was told of, or had a part of, is there when it looks without waiting" {
+  assert_survives "$programs/early_reader"
+}
+
+@test "the root directory, open" {
+  cat > "$inputs/job.py" <<'END'
+import os
+root = os.open("/", os.O_PATH | os.O_DIRECTORY)
+open("first", "w").write("one")
+place = os.open("tmp", os.O_RDONLY | os.O_DIRECTORY, dir_fd=root)
+open("second", "w").write("two")
+END
+  sweep_points=40
+  assert_survives /usr/bin/python3 job.py
+}
+
 @test "atomic regions: what children change meanwhile goes back too, and is done once" {
   assert_survives "$programs/region_children"
 }

@@ -235,3 +235,7 @@ END
   check_options=(--compare 'ssh-keygen -y -f key > again && cut -d" " -f1-2 key.pub > one && cut -d" " -f1-2 again > two && cmp one two && echo fits')
   assert_survives ssh-keygen -q -t ed25519 -N '' -C me -f key
 }
+
+@test "rsync between directories: three processes, socket pairs, signals" {
+  assert_survives rsync -a tree/ copy
+}
