@@ -52,11 +52,17 @@ points() {
   assert_equal "$(cat log)" $'one\nbetween\ntwo\nend'
 }
 
-# Has the run that is killed there begun the first step?
+# How the first step stands in a run that is killed there.
 begun_at() {
+  local step_line
   rm -rf log said "$PERDURE_DIR/runs/job"
   PERDURE_CRASH_AT=$1 "$PERDURE" run -q --not-idempotent "${job[@]}" > killed 2>&1 && return
-  if [[ $(perdure log job) == *'it is statically linked'* ]]; then echo there; else echo before; fi
+  step_line=$(perdure ps job | grep -F 'log one  [one step]' || true)
+  if [ -z "$step_line" ]; then
+    echo before
+  elif [[ $step_line == *' unfinished '* ]]; then
+    echo there
+  fi
 }
 
 @test "not idempotent: where one was under way the run stops with 121, and a person says what became of it" {
