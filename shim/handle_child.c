@@ -18,6 +18,7 @@
 #include "shim/number_lock.h"
 #include "shim/processes.h"
 #include "shim/signals.h"
+#include "shim/timers.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -122,6 +123,7 @@ static void become_process(struct tail_process *process)
   engine_thread.exchanges = 0;
   number_lock_of_child();
   engine_stack_of_child();
+  timers_of_child();
   identity_of_child();
 }
 

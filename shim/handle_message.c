@@ -271,10 +271,12 @@ static int64_t receive_message_live(struct call *call)
   uint32_t name_room = message->name_length;
   struct journal_descriptor rows[DESCRIBED_MAX];
   int fds[PASSED_MAX];
+  struct call one = *call;
+  one.id = SYS_recvmsg;
+  one.args[1] = (uint64_t)message;
+  one.args[2] = (uint64_t)flags_of(call);
   crash_point();
-  int64_t result = readiness_lost((int)call->args[0])
-                       ? -EAGAIN
-                       : raw_syscall3(SYS_recvmsg, call->args[0], (uint64_t)message, (uint64_t)flags_of(call));
+  int64_t result = readiness_lost((int)call->args[0]) ? -EAGAIN : call_run(&one);
   crash_point();
   if (result >= 0)
     passed_translate(message->control, message->control_length, false);

@@ -134,11 +134,18 @@ static int64_t sleep_live(struct call *call, const struct sleeping *sleeping,
   draft_add(&draft, SEGMENT_DEADLINE, 0, deadline, sizeof *deadline);
   record_intent(&draft, call);
   struct timespec left = timespec_of(left_of(deadline));
-  int64_t result = sleeping->absolute
-                       ? call_run(call)
-                       : raw_syscall4(SYS_clock_nanosleep,
-                                      (uint64_t)(call->id == SYS_nanosleep ? CLOCK_MONOTONIC : sleeping->clock),
-                                      0, (uint64_t)&left, (uint64_t)sleeping->rest);
+  struct call rest = *call;
+  if (!sleeping->absolute) {
+    rest.id = SYS_clock_nanosleep;
+    rest.args[0] = (uint64_t)(call->id == SYS_nanosleep ? CLOCK_MONOTONIC : sleeping->clock);
+    rest.args[1] = 0;
+    rest.args[2] = (uint64_t)&left;
+    rest.args[3] = (uint64_t)sleeping->rest;
+  }
+  int64_t result = call_run(&rest);
+  /* Also where a handler had ended it before it began. */
+  if (result == -EINTR && !sleeping->absolute && sleeping->rest)
+    *sleeping->rest = timespec_of(left_of(deadline));
   record_rest(call, sleeping, result);
   return result;
 }

@@ -199,6 +199,10 @@ static const struct journal_entry *wait_past_signals(bool *ret_came)
   return entry;
 }
 
+/* The call for which replay has handled a signal last, before its own entry. A call that an attempt began and did not
+ * end is journaled anew by the next, behind the SIGNAL that had come in it. */
+static __thread const struct call *came_in;
+
 unsigned replay_next(void)
 {
   bool came;
@@ -210,6 +214,7 @@ const struct journal_entry *replay_any(const struct call *call)
 {
   bool came;
   const struct journal_entry *entry = wait_past_signals(&came);
+  came_in = came ? call : NULL;
   input_file_close_before(entry ? call : NULL);
   if (entry)
     return entry;
@@ -287,9 +292,12 @@ bool replay_change(struct call *call, int64_t *ret_result, const struct journal_
 
 void replay_to_end(struct call *call)
 {
-  const struct journal_entry *entry = wait_for_turn();
+  bool came;
+  const struct journal_entry *entry = wait_past_signals(&came);
   input_file_close_before(NULL);
   if (entry || engine.tail.header->mode == TAIL_MODE_VERIFY)
     engine_diverged(call, entry);
   engine_go_live();
+  if (came || came_in == call)
+    signals_replayed(call);
 }

@@ -253,3 +253,9 @@ void timers_go_live(void)
     set_again(i, &timer);
   }
 }
+
+void timers_of_child(void)
+{
+  raw_fill(noted, 0, sizeof noted);
+  raw_fill(made_timers, 0, sizeof made_timers);
+}

@@ -7,4 +7,7 @@
  * and again. Signals may come from then on. */
 void timers_go_live(void);
 
+/* A process that has just been made has none of its parent's. */
+void timers_of_child(void);
+
 #endif

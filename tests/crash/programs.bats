@@ -52,6 +52,10 @@ setup() {
   assert_survives "$programs/early_reader"
 }
 
+@test "calls that wait, each ended by a signal: the handler has run when they come back" {
+  assert_survives "$programs/interrupted_waits"
+}
+
 @test "the root directory, open" {
   cat > "$inputs/job.py" <<'END'
 import os
