@@ -77,7 +77,7 @@ END
 
 @test "curl -Z by HTTP/2: the transfers share a connection" {
   start_web_server
-  assert_survives curl -sS -Z "${secure[@]}" --http2 -o one https://localhost/bytes -o two https://localhost/numbers.txt
+  assert_survives curl -sS --no-progress-meter -Z "${secure[@]}" --http2 -o one https://localhost/bytes -o two https://localhost/numbers.txt
 }
 
 @test "curl by https, HTTP/1.1, with what it says of certificate and protocol" {
