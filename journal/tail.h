@@ -153,6 +153,7 @@ struct tail_sent {
   int32_t group; /* the sender's */
   uint32_t unused;
   uint64_t intent; /* its offset in the feed */
+  uint64_t result; /* the same of what came of it: the kernel had it then */
 };
 
 struct tail_header {

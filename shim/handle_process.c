@@ -84,7 +84,8 @@ static void forget_sent_to_the_dead(struct tail_header *header)
   header->sent_count = kept;
 }
 
-static void note_sent(const struct call *call, const struct journal_entry *intent, int64_t result)
+static void note_sent(const struct call *call, const struct journal_entry *intent, const struct journal_entry *outcome,
+                      int64_t result)
 {
   struct tail_header *header = engine.tail.header;
   unsigned signal_arg = call->id == SYS_tgkill || call->id == SYS_rt_tgsigqueueinfo ? 2 : 1;
@@ -96,7 +97,7 @@ static void note_sent(const struct call *call, const struct journal_entry *inten
     engine_failed(TAIL_REPORT_FAILED, "more signals were sent between processes than can be replayed", "", TAIL_SENT_MAX);
   header->sent[header->sent_count++] =
       (struct tail_sent){(int32_t)call->args[0], (int32_t)call->args[signal_arg],
-                         atomic_load(&engine.process->seen[2]), 0, feed_offset(intent)};
+                         atomic_load(&engine.process->seen[2]), 0, feed_offset(intent), feed_offset(outcome)};
 }
 
 static bool is_meant(const struct tail_sent *sent)
@@ -107,18 +108,24 @@ static bool is_meant(const struct tail_sent *sent)
   return sent->target < -1 ? group == -sent->target : sent->target == 0 && group == sent->group;
 }
 
-/* Has this stream handled such a signal, or, where it has no handler for it, gone on? */
+/* A process on another processor may append one more entry before the interrupt that ends it comes there. */
+#define ENTRIES_MAX_BEFORE_DEATH 1
+
+/* Has this stream had such a signal, or, where nothing keeps it from having it, gone on without harm? */
 static bool has_passed(const struct tail_sent *sent)
 {
-  bool handles = signals_handled(sent->number);
+  bool kept_off = signals_kept_off(sent->number);
+  uint32_t behind = 0;
   for (uint64_t offset = sent->intent; offset < engine.feed->entries_end;) {
     const struct journal_entry *entry = feed_at(offset);
+    if (entry->stream == engine_thread.stream) {
+      if (signals_told(entry, sent->number))
+        return true;
+      behind += offset > sent->result;
+    }
     offset += entry->size;
-    if (entry->stream == engine_thread.stream &&
-        (!handles || (entry->kind == JOURNAL_SIGNAL && (int)entry->args[0] == sent->number)))
-      return true;
   }
-  return false;
+  return !kept_off && behind > ENTRIES_MAX_BEFORE_DEATH;
 }
 
 void kills_go_live(void)
@@ -151,7 +158,7 @@ int64_t handle_kill(struct call *call)
   const struct journal_entry *intent;
   const struct journal_entry *outcome;
   if (!engine_live() && replay_change(call, &result, &intent, &outcome)) {
-    note_sent(call, intent, result);
+    note_sent(call, intent, outcome, result);
     replay_advance(outcome);
     return result;
   }

@@ -18,6 +18,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -35,6 +36,7 @@ struct action {
 
 static struct action actions[SIGNAL_MAX]; /* the program's, where `arrive` stands for it */
 static uint64_t handled;                  /* a bit for each of these */
+static uint64_t kept_off;                 /* in replay, behind the thread's last entry: what was handled or blocked since */
 
 static siginfo_t waiting_info[SIGNAL_MAX];
 static volatile uint64_t waiting; /* a bit for each signal that has come between calls */
@@ -214,7 +216,7 @@ static bool breaks(const struct call *call, const struct action *action)
     return true;
   case SYS_wait4:
   case SYS_waitid:
-    return !(action->flags & SA_RESTART);
+    return !(call->args[call->id == SYS_wait4 ? 2 : 3] & WNOHANG) && !(action->flags & SA_RESTART);
   case SYS_read:
   case SYS_readv:
   case SYS_recvfrom:
@@ -260,6 +262,42 @@ int64_t signals_run(const struct call *call)
 bool signals_handled(int number)
 {
   return number > 0 && number < SIGNAL_MAX && handled & bit(number);
+}
+
+static uint64_t blocked(void)
+{
+  uint64_t mask = 0;
+  raw_syscall4(SYS_rt_sigprocmask, SIG_BLOCK, 0, (uint64_t)&mask, MASK_SIZE);
+  return mask;
+}
+
+bool signals_blocked(int number)
+{
+  return number > 0 && number < SIGNAL_MAX && blocked() & bit(number);
+}
+
+bool signals_kept_off(int number)
+{
+  return number > 0 && number < SIGNAL_MAX && (kept_off | handled | blocked()) & bit(number);
+}
+
+/* Before the program says something else about signals, in a call that may have no entry. */
+static void note_kept_off(void)
+{
+  if (!engine_live() && !replay_own_next())
+    kept_off |= handled | blocked();
+}
+
+bool signals_told(const struct journal_entry *entry, int number)
+{
+  if (entry->kind == JOURNAL_SIGNAL)
+    return journal_arg_count(entry) > 0 && (int)entry->args[0] == number;
+  if (entry->call == SYS_rt_sigtimedwait)
+    return entry->result == number;
+  const struct journal_segment *read =
+      entry->call == SYS_read ? journal_find_segment(entry, SEGMENT_OUTPUT, 1) : NULL;
+  return read && read->length % sizeof(struct signalfd_siginfo) == 0 && read->length &&
+         ((const struct signalfd_siginfo *)read->data)->ssi_signo == (uint32_t)number;
 }
 
 void signals_expect(int number)
@@ -326,6 +364,7 @@ void signals_let_come(uint64_t mask)
 void signals_of_child(void)
 {
   waiting = 0;
+  kept_off = 0;
   timer = -1;
   expected = 0;
   within = false;
@@ -380,6 +419,7 @@ int64_t handle_sigaction(struct call *call)
     return tsc_trap_sigaction(call);
   if (!ours(number) || call->args[3] != MASK_SIZE)
     return call_run(call);
+  note_kept_off();
   const struct action *given = (const struct action *)call->args[1];
   struct action before = actions[number], installed, old;
   bool was_handled = handled & bit((int)number), is_handled = given && is_pointer(given->handler);
@@ -406,6 +446,7 @@ int64_t handle_sigaction(struct call *call)
 /* Where it unblocks a signal that is pending, that one comes before it returns. */
 int64_t handle_sigmask(struct call *call)
 {
+  note_kept_off();
   if (!handled || engine.threaded || !call->args[1] || call->args[0] == SIG_BLOCK) {
     call->frame->raw = FRAME_PLAIN;
     return 0;

@@ -17,6 +17,12 @@ void signals_expect(int number);
 void signals_expect_none(void);
 /* Has the program a handler for it, that runs at calls? */
 bool signals_handled(int number);
+/* Does this thread block it now? */
+bool signals_blocked(int number);
+/* The end of replay: does it, or handle it, or has it since its last entry? */
+bool signals_kept_off(int number);
+/* Does the entry say that the signal came: to a handler, to a wait for it, or by a signalfd? */
+bool signals_told(const struct journal_entry *entry, int number);
 /* This process has come past its replay. */
 void signals_go_live(void);
 /* Nothing comes any more, until signals_let_come() with what signals_hold() has returned. */

@@ -9,10 +9,10 @@
 
 #include "shim/engine.h"
 #include "shim/identity.h"
+#include "shim/signals.h"
 
 #include <errno.h>
 #include <signal.h>
-#include <sys/signalfd.h>
 #include <sys/time.h>
 #include <time.h>
 
@@ -180,23 +180,7 @@ int64_t handle_timer_delete(struct call *call)
 /* Does the entry say that the signal came, or did its call come back because of it? */
 static bool tells(const struct journal_entry *entry, int32_t signal)
 {
-  if (entry->kind == JOURNAL_SIGNAL)
-    return journal_arg_count(entry) > 0 && (int32_t)entry->args[0] == signal;
-  if (entry->result == -EINTR)
-    return true;
-  if (entry->call == SYS_rt_sigtimedwait)
-    return entry->result == signal;
-  const struct journal_segment *read =
-      entry->call == SYS_read ? journal_find_segment(entry, SEGMENT_OUTPUT, 1) : NULL;
-  return read && read->length % sizeof(struct signalfd_siginfo) == 0 && read->length &&
-         ((const struct signalfd_siginfo *)read->data)->ssi_signo == (uint32_t)signal;
-}
-
-static bool is_blocked(int32_t signal)
-{
-  uint64_t mask = 0;
-  raw_syscall4(SYS_rt_sigprocmask, SIG_BLOCK, 0, (uint64_t)&mask, sizeof mask);
-  return signal > 0 && mask >> (signal - 1) & 1;
+  return signals_told(entry, signal) || (entry->kind != JOURNAL_SIGNAL && entry->result == -EINTR);
 }
 
 /* When it goes off next by the wall clock; 0: it has gone off for the last time. A signal that the journal
@@ -205,7 +189,7 @@ static uint64_t next_ns(const struct noted *timer)
 {
   uint64_t end = timer->absolute ? now_ns(CLOCK_REALTIME) + timer->value_ns - now_ns(timer->clock)
                                  : timer->set->time_ns + timer->value_ns;
-  bool waits = is_blocked(timer->signal);
+  bool waits = signals_blocked(timer->signal);
   for (uint64_t offset = feed_offset(timer->set); offset < engine.feed->entries_end;) {
     const struct journal_entry *entry = feed_at(offset);
     offset += entry->size;

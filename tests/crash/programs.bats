@@ -56,6 +56,10 @@ setup() {
   assert_survives "$programs/interrupted_waits"
 }
 
+@test "a signal that a child lets come late, or takes from a descriptor" {
+  assert_survives "$programs/late_signals"
+}
+
 @test "the root directory, open" {
   cat > "$inputs/job.py" <<'END'
 import os
