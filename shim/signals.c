@@ -14,6 +14,7 @@
 
 #include "shim/descriptors.h"
 #include "shim/identity.h"
+#include "shim/x86_64/breakable.h"
 #include "shim/x86_64/tsc_trap.h"
 
 #include <errno.h>
@@ -44,8 +45,13 @@ static int32_t timer = -1;        /* ends the patience */
 static volatile int expected;     /* the next of this number is journaled already */
 static uint64_t expected_mask;    /* in replay: what is blocked while its handler runs; 0: what the kernel says */
 static volatile bool within;      /* in a call, live */
-static volatile int delivered;    /* the signal whose handler a call has run last */
-static int last_again;            /* the same, in replay */
+static const struct call *volatile current; /* that call */
+static volatile int over;         /* a handler has run in it, and ends it */
+static bool sending;              /* what has come between calls, within one */
+static int owed;                  /* such a one whose handler has run in a call that does not wait */
+static unsigned owed_calls;       /* of the next so many calls, one that waits is ended by it */
+static int last_again;            /* in replay: the signal whose handler has run last */
+static uint64_t last_again_end;   /* where the feed goes on behind it */
 static unsigned broken_call;      /* the call that is over without having run again, and one more; 0: none */
 
 static uint64_t bit(int number)
@@ -135,62 +141,6 @@ static void be_patient(int number)
   raw_syscall4(SYS_timer_settime, (uint64_t)timer, 0, (uint64_t)&later, 0);
 }
 
-static void arrive(int number, siginfo_t *info, void *context)
-{
-  if (engine.threaded || engine_thread.passing || expected == number) {
-    expected = 0;
-    if (expected_mask)
-      raw_syscall4(SYS_rt_sigprocmask, SIG_SETMASK, (uint64_t)&expected_mask, 0, MASK_SIZE);
-    expected_mask = 0;
-    run(number, info, context);
-    return;
-  }
-  bool late = info->si_code == SI_TIMER && info->si_ptr == &timer;
-  if (late && (!engine_live() || !(waiting & bit(number))))
-    return;
-  if (!late && !within) {
-    if (!(waiting & bit(number)))
-      raw_copy(&waiting_info[number], info, sizeof *info);
-    waiting |= bit(number);
-    if (engine_live())
-      be_patient(number);
-    return;
-  }
-  siginfo_t first;
-  if (late) {
-    timer_end();
-    waiting &= ~bit(number);
-    raw_copy(&first, &waiting_info[number], sizeof first);
-    info = &first;
-    record_note(TAIL_NOTED_SPINNING, "a signal came while the program made no calls: a resumed run handles it at the next one");
-  }
-  translate(info);
-  record_signal(number, info);
-  delivered = number;
-  run(number, info, context);
-}
-
-/* ---- in a call ---- */
-
-static void send_to_self(int number, siginfo_t *info)
-{
-  raw_syscall4(SYS_rt_tgsigqueueinfo, (uint64_t)engine.pid_real, (uint64_t)raw_syscall0(SYS_gettid),
-               (uint64_t)number, (uint64_t)info);
-}
-
-/* One that the program has blocked since stays with the kernel until it is not. */
-static void send_waiting(void)
-{
-  timer_end();
-  for (int number = 1; number < SIGNAL_MAX; number++)
-    if (waiting & bit(number)) {
-      siginfo_t info;
-      raw_copy(&info, &waiting_info[number], sizeof info);
-      waiting &= ~bit(number);
-      send_to_self(number, &info);
-    }
-}
-
 static bool may_wait(int fd)
 {
   unsigned kind = descriptor_get(fd)->kind;
@@ -228,6 +178,79 @@ static bool breaks(const struct call *call, const struct action *action)
   return false;
 }
 
+/* A program looks whether a signal has come, makes a call that does not wait, and then one that does. Alone, it would have
+ * seen one that comes shortly before the first. Here its handler runs in that call, and the second must not wait. */
+static void owe(int number, unsigned calls)
+{
+  owed = number;
+  owed_calls = calls;
+}
+
+static void arrive(int number, siginfo_t *info, void *context)
+{
+  bool in_call = within, has_waited = sending;
+  sending = false;
+  if (engine.threaded || engine_thread.passing || expected == number) {
+    expected = 0;
+    if (expected_mask)
+      raw_syscall4(SYS_rt_sigprocmask, SIG_SETMASK, (uint64_t)&expected_mask, 0, MASK_SIZE);
+    expected_mask = 0;
+    run(number, info, context);
+    return;
+  }
+  bool late = info->si_code == SI_TIMER && info->si_ptr == &timer;
+  if (late && (!engine_live() || !(waiting & bit(number))))
+    return;
+  if (!late && !within) {
+    if (!(waiting & bit(number)))
+      raw_copy(&waiting_info[number], info, sizeof *info);
+    waiting |= bit(number);
+    if (engine_live())
+      be_patient(number);
+    return;
+  }
+  siginfo_t first;
+  if (late) {
+    timer_end();
+    waiting &= ~bit(number);
+    raw_copy(&first, &waiting_info[number], sizeof first);
+    info = &first;
+    record_note(TAIL_NOTED_SPINNING, "a signal came while the program made no calls: a resumed run handles it at the next one");
+  }
+  translate(info);
+  record_signal(number, info);
+  run(number, info, context);
+  if (in_call && breaks(current, &actions[number])) {
+    over = 1;
+    breakable_break(context);
+  } else if (has_waited) {
+    owe(number, 1);
+  }
+}
+
+/* ---- in a call ---- */
+
+static void send_to_self(int number, siginfo_t *info)
+{
+  raw_syscall4(SYS_rt_tgsigqueueinfo, (uint64_t)engine.pid_real, (uint64_t)raw_syscall0(SYS_gettid),
+               (uint64_t)number, (uint64_t)info);
+}
+
+/* One that the program has blocked since stays with the kernel until it is not. */
+static void send_waiting(void)
+{
+  timer_end();
+  for (int number = 1; number < SIGNAL_MAX; number++)
+    if (waiting & bit(number)) {
+      siginfo_t info;
+      raw_copy(&info, &waiting_info[number], sizeof info);
+      waiting &= ~bit(number);
+      sending = true;
+      send_to_self(number, &info);
+      sending = false;
+    }
+}
+
 void signals_replayed(const struct call *call)
 {
   /* Relative sleeps are all made by one call. */
@@ -239,23 +262,27 @@ void signals_replayed(const struct call *call)
 int64_t signals_run(const struct call *call)
 {
   bool was_within = within;
+  const struct call *was_current = current;
+  int was_over = over;
   unsigned broken = broken_call;
   broken_call = 0;
   if (__builtin_expect(broken == call->id + 1u, 0))
     return -EINTR;
+  current = call;
+  over = 0;
+  if (__builtin_expect(owed_calls != 0, 0)) {
+    owed_calls--;
+    over = breaks(call, &actions[owed]);
+  }
   within = engine_live() && !engine.threaded;
-  delivered = 0;
-  if (__builtin_expect(waiting != 0, 0) && within)
-    send_waiting();
   /* What had come before the call comes in it: a program that has looked whether it had, and waits now, would wait
    * in vain. */
-  if (__builtin_expect(delivered != 0, 0) && breaks(call, &actions[delivered])) {
-    within = was_within;
-    return -EINTR;
-  }
-  int64_t result = raw_syscall6(call->id, call->args[0], call->args[1], call->args[2], call->args[3],
-                                call->args[4], call->args[5]);
+  if (__builtin_expect(waiting != 0, 0) && within)
+    send_waiting();
+  int64_t result = breakable_syscall(call->id, call->args, &over);
   within = was_within;
+  over = was_over;
+  current = was_current;
   return result;
 }
 
@@ -326,15 +353,30 @@ void signals_again(const struct journal_entry *entry)
   waiting &= ~bit(number);
   replay_advance(entry);
   last_again = number;
+  last_again_end = feed_offset(entry) + entry->size;
   expected = number;
   expected_mask = entry->args[1];
   send_to_self(number, &info);
   raw_syscall4(SYS_rt_sigprocmask, SIG_SETMASK, (uint64_t)&mask, 0, MASK_SIZE);
 }
 
+/* The last handler has run in the last call, or in the one before this. */
+static void owe_again(void)
+{
+  unsigned behind = 0;
+  for (uint64_t offset = last_again_end; last_again && offset < engine.feed->entries_end && behind < 2;) {
+    const struct journal_entry *entry = feed_at(offset);
+    offset += entry->size;
+    behind += entry->stream == engine_thread.stream;
+  }
+  if (last_again && behind < 2)
+    owe(last_again, 2 - behind);
+}
+
 void signals_go_live(void)
 {
   siginfo_t info;
+  owe_again();
   if (!(handled & bit(SIGCHLD)))
     return;
   raw_fill(&info, 0, sizeof info);
@@ -365,6 +407,7 @@ void signals_of_child(void)
 {
   waiting = 0;
   kept_off = 0;
+  owed_calls = 0;
   timer = -1;
   expected = 0;
   within = false;

@@ -50,6 +50,9 @@ if pid == 0:
     os.execv(sys.argv[1], sys.argv[1:])
 def until(text):
     seen = b""
+    def late(number, frame):
+        sys.exit(f"waited for {text}, and saw {seen}")
+    signal.signal(signal.SIGTERM, late)
     while text not in seen:
         seen += os.read(master, 1024)
     return seen
@@ -100,6 +103,12 @@ SCRIPT
   run timeout 20 python3 parent.py "$PERDURE" run -q --id job -- /bin/sh -c 'echo $$ > up; read line < go; exit 5'
   assert_line "stopped True"
   assert_line "exit 5"
+}
+
+@test "a signal ends the wait that it comes shortly before" {
+  run_durable -q -- "$(dirname "$PERDURE_ITSELF")/tests/programs/signals_before_waits" 4000
+  assert_equal "$stderr" ""
+  assert_equal "$status" 0
 }
 
 @test "an orphan that comes to perdure is reaped, and does not end the run" {

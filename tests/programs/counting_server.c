@@ -22,12 +22,16 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #define LINE_MAX_SIZE 8192
@@ -214,10 +218,14 @@ static bool put_pattern(int fd, uint64_t size, bool chunked)
   return !chunked || put_all(fd, "0\r\n\r\n", 5);
 }
 
-/* Ends the connection by RST rather than FIN. */
+/* Ends the connection by RST rather than FIN. What was sent has arrived before: a reset drops what waits to be sent. */
 static void make_reset(int fd)
 {
   struct linger linger = {.l_onoff = 1, .l_linger = 0};
+  int at_once = 1, waiting;
+  must(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &at_once, sizeof at_once) == 0);
+  while (ioctl(fd, SIOCOUTQ, &waiting) == 0 && waiting > 0)
+    sched_yield();
   must(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger) == 0);
 }
 
