@@ -51,6 +51,7 @@ static bool sending;              /* what has come between calls, within one */
 static int owed;                  /* such a one whose handler has run in a call that does not wait */
 static unsigned owed_calls;       /* of the next so many calls, one that waits is ended by it */
 static int last_again;            /* in replay: the signal whose handler has run last */
+static bool last_again_waited;    /* it had waited for its call */
 static uint64_t last_again_end;   /* where the feed goes on behind it */
 static unsigned broken_call;      /* the call that is over without having run again, and one more; 0: none */
 
@@ -113,10 +114,13 @@ static void translate(siginfo_t *info)
     info->si_pid = (int32_t)identity_seen(info->si_pid);
 }
 
-static void record_signal(int number, const siginfo_t *info)
+/* In a SIGNAL's first argument, above the number: it had waited for the call. */
+#define HAD_WAITED (1ull << 32)
+
+static void record_signal(int number, bool has_waited, const siginfo_t *info)
 {
   static const struct call none = {.id = CALL_ID_JOURNAL};
-  uint64_t args[2] = {(uint64_t)number};
+  uint64_t args[2] = {(uint64_t)number | (has_waited ? HAD_WAITED : 0)};
   /* Within a call that changes the mask, or lets one be for a time. */
   raw_syscall4(SYS_rt_sigprocmask, SIG_BLOCK, 0, (uint64_t)&args[1], MASK_SIZE);
   struct draft draft;
@@ -218,7 +222,7 @@ static void arrive(int number, siginfo_t *info, void *context)
     record_note(TAIL_NOTED_SPINNING, "a signal came while the program made no calls: a resumed run handles it at the next one");
   }
   translate(info);
-  record_signal(number, info);
+  record_signal(number, has_waited, info);
   run(number, info, context);
   if (in_call && breaks(current, &actions[number])) {
     over = 1;
@@ -353,6 +357,7 @@ void signals_again(const struct journal_entry *entry)
   waiting &= ~bit(number);
   replay_advance(entry);
   last_again = number;
+  last_again_waited = entry->args[0] & HAD_WAITED;
   last_again_end = feed_offset(entry) + entry->size;
   expected = number;
   expected_mask = entry->args[1];
@@ -364,12 +369,14 @@ void signals_again(const struct journal_entry *entry)
 static void owe_again(void)
 {
   unsigned behind = 0;
-  for (uint64_t offset = last_again_end; last_again && offset < engine.feed->entries_end && behind < 2;) {
+  if (!last_again_waited)
+    return;
+  for (uint64_t offset = last_again_end; offset < engine.feed->entries_end && behind < 2;) {
     const struct journal_entry *entry = feed_at(offset);
     offset += entry->size;
     behind += entry->stream == engine_thread.stream;
   }
-  if (last_again && behind < 2)
+  if (behind < 2)
     owe(last_again, 2 - behind);
 }
 
