@@ -258,6 +258,15 @@ static void follow_connect(int fd, const struct call *call, const struct journal
   socket_state_put(fd, &state);
 }
 
+/* The daemon that libc asks for names before it looks itself, and which mostly is not there. */
+static bool is_name_cache(const struct call *call)
+{
+  static const char path[] = "/var/run/nscd/socket";
+  const uint16_t *family = (const uint16_t *)call->args[1];
+  return family && call->args[2] >= sizeof *family + sizeof path && *family == AF_UNIX &&
+         raw_equal((const char *)(family + 1), path, sizeof path);
+}
+
 int64_t handle_connect(struct call *call)
 {
   int fd = (int)call->args[0];
@@ -272,7 +281,7 @@ int64_t handle_connect(struct call *call)
     replay_advance(outcome);
     return result;
   }
-  /* Connecting a datagram socket sends nothing. */
+  /* Connecting a datagram socket sends nothing, and a look-up of a name on this machine changes nothing. */
   static const struct call_shape kept_here = {.class = CALL_CLASS_CHANGE_LOCAL};
   struct call intended = *call;
   struct draft draft;
@@ -280,7 +289,7 @@ int64_t handle_connect(struct call *call)
   draft_begin(&draft, call, JOURNAL_INTENT, 0);
   if (call->args[1] && length <= sizeof(struct sockaddr_storage))
     draft_add(&draft, SEGMENT_ADDRESS, 1, (const void *)call->args[1], length);
-  if (!socket_is_stream(fd))
+  if (!socket_is_stream(fd) || is_name_cache(call))
     intended.shape = &kept_here;
   record_intent(&draft, &intended);
   result = call_run(call);

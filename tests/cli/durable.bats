@@ -46,6 +46,14 @@ line_of() {
   assert_failure
 }
 
+@test "a look-up of a name on this machine waits for no disk" {
+  trace_run --sync remote -- python3 -c 'import os, pwd; pwd.getpwuid(os.getuid()); pwd.getpwnam("root")'
+  run "$PERDURE_ITSELF" log "$("$PERDURE_ITSELF" ls | grep -o 'python3-[0-9a-f]*')"
+  assert_output --partial nscd
+  run grep -c 'msync(' trace
+  assert_output 0
+}
+
 @test "with --sync all each change of a file waits for its intent" {
   trace_run --sync all -- sh -c 'echo one > a; echo two > b'
   assert [ "$(grep -c 'msync(' trace)" -ge 4 ]
