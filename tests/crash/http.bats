@@ -55,6 +55,8 @@ teardown() {
 }
 
 @test "curl --retry, and an error at last" {
+  # Each point lasts the second that curl waits; the start and the exchange itself are those of the others.
+  sweep_points=20
   assert_survives curl -sS --retry 1 --retry-delay 1 --fail "$url/status/503"
 }
 
