@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A crash at any line is harmless: the connection is this process's, and every command says whose it is. */
+#include "supervisor/redis_link.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define WORDS_MAX 512u
+#define REDIS_MAJOR_MIN 7
+
+static struct redis_word word(const char *text)
+{
+  return (struct redis_word){text, strlen(text)};
+}
+
+static struct timeval timeval_ms(unsigned ms)
+{
+  return (struct timeval){.tv_sec = ms / 1000, .tv_usec = (long)(ms % 1000) * 1000};
+}
+
+/* How the server's errors begin, and what they are. */
+static const struct {
+  const char *word;
+  int error;
+  const char *advice;
+} errors[] = {
+  {"WRONGPASS", -EACCES, "correct its user and password"},
+  {"NOAUTH", -EACCES, "give it a user and a password"},
+  {"NOPERM", -EACCES, "give the user the right to do that"},
+  {"READONLY", -EROFS, "name the primary, or its Sentinels"},
+  {"OOM", -ENOSPC, "give it more memory"},
+  {"MISCONF", -ENOSPC, "make room on its disk"},
+  {"NOREPLICAS", -ENOSPC, "bring its replicas back"},
+  {"LOADING", -EAGAIN, "wait until it has loaded its data"},
+  {"MASTERDOWN", -EAGAIN, "wait until it has its primary back"},
+  {"CLUSTERDOWN", -EAGAIN, "wait until the cluster is whole"},
+  {"NOSCRIPT", -ENOENT, "send the script"},
+};
+
+static int server_error(const struct redis_link *link, const char *said, struct failure *failure)
+{
+  for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++)
+    if (strncmp(said, errors[i].word, strlen(errors[i].word)) == 0)
+      return failure_set(failure, errors[i].error, "the store %s refuses: %s; %s", redis_address_text(link->address), said,
+                         errors[i].advice);
+  return failure_set(failure, -EIO, "the store %s says: %s", redis_address_text(link->address), said);
+}
+
+static int lost(struct redis_link *link, const char *why, struct failure *failure)
+{
+  int error = failure_set(failure, -ENOTCONN, "the store %s does not answer: %s; start it, or put the network right",
+                          redis_address_text(link->address), why);
+  redis_link_close(link);
+  return error;
+}
+
+void redis_link_close(struct redis_link *link)
+{
+  if (link->context)
+    redisFree(link->context);
+  link->context = NULL;
+}
+
+int redis_link_ask(struct redis_link *link, const struct redis_word *words, unsigned count, unsigned wait_ms,
+                   redisReply **ret_reply, struct failure *failure)
+{
+  const char *texts[WORDS_MAX];
+  size_t lengths[WORDS_MAX];
+  if (count > WORDS_MAX)
+    return failure_set(failure, -E2BIG, "a command to the store is too long");
+  for (unsigned i = 0; i < count; i++) {
+    texts[i] = words[i].bytes;
+    lengths[i] = words[i].length;
+  }
+  if (!link->context)
+    return lost(link, "not connected", failure);
+  redisSetTimeout(link->context, timeval_ms(REDIS_TIMEOUT_MS + wait_ms));
+  redisReply *reply = redisCommandArgv(link->context, (int)count, texts, lengths);
+  if (!reply) {
+    bool late = link->context->err == REDIS_ERR_IO && errno == EAGAIN;
+    return lost(link, late ? "no answer in time" : link->context->errstr, failure);
+  }
+  if (reply->type == REDIS_REPLY_ERROR) {
+    int error = server_error(link, reply->str, failure);
+    freeReplyObject(reply);
+    return error;
+  }
+  *ret_reply = reply;
+  return 0;
+}
+
+static int ask_words(struct redis_link *link, const char *const *texts, unsigned count, redisReply **ret_reply,
+                     struct failure *failure)
+{
+  struct redis_word words[8];
+  for (unsigned i = 0; i < count; i++)
+    words[i] = word(texts[i]);
+  return redis_link_ask(link, words, count, 0, ret_reply, failure);
+}
+
+static int connect_to(struct redis_link *link, const struct redis_host *host, struct failure *failure)
+{
+  link->context = redisConnectWithTimeout(host->name, (int)host->port, timeval_ms(REDIS_TIMEOUT_MS));
+  if (!link->context || link->context->err)
+    return lost(link, link->context ? link->context->errstr : "out of memory", failure);
+  redisEnableKeepAlive(link->context);
+  return 0;
+}
+
+/* Asks one Sentinel after the other for the master. */
+static int find_master(struct redis_link *link, struct redis_host *ret_master, struct failure *failure)
+{
+  const char *const question[] = {"SENTINEL", "get-master-addr-by-name", link->address->master};
+  int error = -ENOTCONN;
+  for (unsigned i = 0; i < link->address->host_count; i++) {
+    redisReply *reply;
+    error = connect_to(link, &link->address->hosts[i], failure);
+    if (error == 0)
+      error = ask_words(link, question, 3, &reply, failure);
+    redis_link_close(link);
+    if (error != 0)
+      continue;
+    bool known = reply->type == REDIS_REPLY_ARRAY && reply->elements == 2;
+    if (known) {
+      snprintf(ret_master->name, sizeof ret_master->name, "%s", reply->element[0]->str);
+      ret_master->port = (unsigned)strtoul(reply->element[1]->str, NULL, 10);
+    }
+    freeReplyObject(reply);
+    if (known)
+      return 0;
+    error = failure_set(failure, -ENOENT, "the Sentinels of %s know no such master; correct its name",
+                        redis_address_text(link->address));
+  }
+  return error;
+}
+
+static int sign_in(struct redis_link *link, struct failure *failure)
+{
+  const struct redis_address *address = link->address;
+  if (!address->password[0])
+    return 0;
+  const char *const words[] = {"AUTH", address->user[0] ? address->user : "default", address->password};
+  redisReply *reply;
+  int error = ask_words(link, words, 3, &reply, failure);
+  if (error == 0)
+    freeReplyObject(reply);
+  return error;
+}
+
+static int select_database(struct redis_link *link, struct failure *failure)
+{
+  char number[16];
+  snprintf(number, sizeof number, "%u", link->address->db);
+  const char *const words[] = {"SELECT", number};
+  redisReply *reply;
+  if (!link->address->db)
+    return 0;
+  int error = ask_words(link, words, 2, &reply, failure);
+  if (error == 0)
+    freeReplyObject(reply);
+  return error;
+}
+
+static int check_role_and_version(struct redis_link *link, struct failure *failure)
+{
+  const char *const words[] = {"INFO", "all"};
+  redisReply *reply;
+  int error = ask_words(link, words, 2, &reply, failure);
+  if (error != 0)
+    return error;
+  const char *said = reply->str ? reply->str : "";
+  const char *version = strstr(said, "redis_version:");
+  if (!version || strtol(version + strlen("redis_version:"), NULL, 10) < REDIS_MAJOR_MIN)
+    error = failure_set(failure, -EPROTONOSUPPORT, "the store %s is no Redis of version %d or later; bring it up to date",
+                        redis_address_text(link->address), REDIS_MAJOR_MIN);
+  else if (strstr(said, "role:slave"))
+    error = server_error(link, "READONLY it is a replica", failure);
+  freeReplyObject(reply);
+  return error;
+}
+
+int redis_link_open(struct redis_link *link, struct failure *failure)
+{
+  struct redis_host master = link->address->hosts[0];
+  int error = 0;
+  if (link->context)
+    return 0;
+  if (link->address->master[0])
+    error = find_master(link, &master, failure);
+  if (error == 0)
+    error = connect_to(link, &master, failure);
+  if (error == 0)
+    error = sign_in(link, failure);
+  if (error == 0)
+    error = select_database(link, failure);
+  if (error == 0)
+    error = check_role_and_version(link, failure);
+  if (error != 0)
+    redis_link_close(link);
+  return error;
+}

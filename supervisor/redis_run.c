@@ -1,0 +1,462 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Commands about one run: each is one call of redis_run.lua, or reads. A crash at any line: redis_run.h. */
+#include "supervisor/redis_run.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <zstd.h>
+
+#define CHUNKS_PER_COMMAND 64u
+/* Chunks are small deltas already; more effort costs more than it saves. */
+#define ZSTD_LEVEL 1
+/* WAIT is asked for in steps, so that a server that is gone is noticed. */
+#define WAIT_STEP_MS 5000u
+
+_Static_assert(sizeof(struct redis_chunk_header) == 48, "the header is a format");
+
+/* The script as it is, a string for each line. */
+static const char script[] =
+#include "redis_run.lua.inc"
+  ;
+
+struct redis_run {
+  struct redis_address address;
+  struct redis_link link;
+  char key_run[192];
+  char key_chunks[192];
+  char script_hash[41];
+  uint64_t epoch;
+};
+
+/* A command that grows, and the numbers in it. */
+struct command {
+  struct redis_word words[CHUNKS_PER_COMMAND * 4 + 16];
+  char numbers[CHUNKS_PER_COMMAND * 3 + 8][24];
+  unsigned count, number_count;
+};
+
+static void add_bytes(struct command *command, const void *bytes, size_t length)
+{
+  command->words[command->count++] = (struct redis_word){bytes, length};
+}
+
+static void add(struct command *command, const char *text)
+{
+  add_bytes(command, text, strlen(text));
+}
+
+static void add_number(struct command *command, uint64_t number)
+{
+  char *text = command->numbers[command->number_count++];
+  snprintf(text, sizeof command->numbers[0], "%llu", (unsigned long long)number);
+  add(command, text);
+}
+
+static int64_t boottime_ns(void)
+{
+  struct timespec now;
+  clock_gettime(CLOCK_BOOTTIME, &now);
+  return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static void begin(struct command *command, const struct redis_run *run, const char *verb)
+{
+  command->count = command->number_count = 0;
+  add(command, "EVALSHA");
+  add(command, run->script_hash);
+  add(command, "2");
+  add(command, run->key_run);
+  add(command, run->key_chunks);
+  add(command, verb);
+  add_number(command, REDIS_RUN_FORMAT);
+}
+
+static void begin_as_owner(struct command *command, const struct redis_run *run, const char *verb)
+{
+  begin(command, run, verb);
+  add_number(command, run->epoch);
+}
+
+static const char *text_at(const redisReply *reply, size_t place)
+{
+  return place < reply->elements && reply->element[place]->str ? reply->element[place]->str : "";
+}
+
+static uint64_t number_at(const redisReply *reply, size_t place)
+{
+  return strtoull(text_at(reply, place), NULL, 10);
+}
+
+/* What the script's word means. */
+static int judge(const struct redis_run *run, const redisReply *reply, struct failure *failure)
+{
+  const char *where = redis_address_text(&run->address), *answer = text_at(reply, 0);
+  if (strcmp(answer, "ok") == 0)
+    return 0;
+  if (strcmp(answer, "held") == 0)
+    return failure_set(failure, -EBUSY, "the run is %s's in %s for %.1f s more; wait that long, or end it there",
+                       text_at(reply, 1), where, (double)number_at(reply, 2) / 1000);
+  if (strcmp(answer, "stale") == 0)
+    return failure_set(failure, -ESTALE, "taken over by %s in %s", text_at(reply, 1), where);
+  if (strcmp(answer, "gap") == 0)
+    return failure_set(failure, -EILSEQ, "%s has the journal up to entry %llu only", where,
+                       (unsigned long long)number_at(reply, 1) - 1);
+  if (strcmp(answer, "missing") == 0)
+    return failure_set(failure, -ENOENT, "%s does not have the run", where);
+  if (strcmp(answer, "format") == 0)
+    return failure_set(failure, -EPROTO, "the run is in format %s in %s, and this perdure knows %d; use the perdure that wrote it",
+                       text_at(reply, 1), where, REDIS_RUN_FORMAT);
+  return failure_set(failure, -EIO, "%s gave an answer that means nothing", where);
+}
+
+/* Asks; where the server does not know the script, once more with its text. */
+static int ask(struct redis_run *run, struct command *command, redisReply **ret_reply, struct failure *failure)
+{
+  int error = redis_link_open(&run->link, failure);
+  if (error == 0)
+    error = redis_link_ask(&run->link, command->words, command->count, 0, ret_reply, failure);
+  if (error != -ENOENT)
+    return error;
+  command->words[0] = (struct redis_word){"EVAL", 4};
+  command->words[1] = (struct redis_word){script, sizeof script - 1};
+  return redis_link_ask(&run->link, command->words, command->count, 0, ret_reply, failure);
+}
+
+/* Asks and judges; the reply is there after -EBUSY and -EILSEQ too. NULL as ret_reply: nobody wants it. */
+static int tell(struct redis_run *run, struct command *command, redisReply **ret_reply, struct failure *failure)
+{
+  redisReply *reply = NULL;
+  int error = ask(run, command, &reply, failure);
+  if (error == 0)
+    error = judge(run, reply, failure);
+  if (reply && ret_reply && (error == 0 || error == -EBUSY || error == -EILSEQ))
+    *ret_reply = reply;
+  else if (reply)
+    freeReplyObject(reply);
+  return error;
+}
+
+/* ---- opening ---- */
+
+static int hash_script(struct redis_run *run, struct failure *failure)
+{
+  redisReply *reply;
+  const struct redis_word words[] = {
+    {"SCRIPT", 6}, {"LOAD", 4}, {script, sizeof script - 1}};
+  int error = redis_link_ask(&run->link, words, 3, 0, &reply, failure);
+  if (error != 0)
+    return error;
+  snprintf(run->script_hash, sizeof run->script_hash, "%s", reply->str ? reply->str : "");
+  freeReplyObject(reply);
+  return 0;
+}
+
+int redis_run_open(const struct redis_address *address, const char *id, struct redis_run **ret_run,
+                   struct failure *failure)
+{
+  struct redis_run *run = calloc(1, sizeof *run);
+  if (!run)
+    return failure_set(failure, -ENOMEM, "cannot open the store: out of memory");
+  run->address = *address;
+  run->link.address = &run->address;
+  snprintf(run->key_run, sizeof run->key_run, "perdure:{%s}:run", id);
+  snprintf(run->key_chunks, sizeof run->key_chunks, "perdure:{%s}:chunks", id);
+  int error = redis_link_open(&run->link, failure);
+  if (error == 0)
+    error = hash_script(run, failure);
+  if (error != 0) {
+    redis_run_close(run);
+    return error;
+  }
+  *ret_run = run;
+  return 0;
+}
+
+void redis_run_close(struct redis_run *run)
+{
+  if (!run)
+    return;
+  redis_link_close(&run->link);
+  free(run);
+}
+
+/* ---- owning ---- */
+
+int redis_run_claim(struct redis_run *run, const struct redis_claim *claim, struct redis_claimed *ret_claimed,
+                    uint64_t *ret_left_ms, struct failure *failure)
+{
+  struct command command;
+  redisReply *reply = NULL;
+  int64_t before_ns = boottime_ns();
+  begin(&command, run, "claim");
+  add(&command, claim->owner);
+  add(&command, claim->name);
+  add_number(&command, claim->lease_ms);
+  add_number(&command, claim->epoch_min ? claim->epoch_min : 1);
+  int error = tell(run, &command, &reply, failure);
+  if (error == -EBUSY && ret_left_ms)
+    *ret_left_ms = number_at(reply, 2);
+  if (error == 0) {
+    run->epoch = number_at(reply, 1);
+    *ret_claimed = (struct redis_claimed){run->epoch, number_at(reply, 2), number_at(reply, 3),
+                                          before_ns + (int64_t)claim->lease_ms * 1000000};
+  }
+  if (reply)
+    freeReplyObject(reply);
+  return error;
+}
+
+int redis_run_renew(struct redis_run *run, unsigned lease_ms, int64_t *ret_lease_until_ns, struct failure *failure)
+{
+  struct command command;
+  int64_t before_ns = boottime_ns();
+  begin_as_owner(&command, run, "renew");
+  add_number(&command, lease_ms);
+  int error = tell(run, &command, NULL, failure);
+  if (error == 0)
+    *ret_lease_until_ns = before_ns + (int64_t)lease_ms * 1000000;
+  return error;
+}
+
+int redis_run_release(struct redis_run *run, struct failure *failure)
+{
+  struct command command;
+  begin_as_owner(&command, run, "release");
+  return tell(run, &command, NULL, failure);
+}
+
+/* ---- writing ---- */
+
+/* A header and a zstd frame, malloc'ed. */
+static int pack(const struct redis_chunk *chunk, void **ret_bytes, size_t *ret_length, struct failure *failure)
+{
+  size_t room = ZSTD_compressBound(chunk->header.length);
+  uint8_t *bytes = malloc(sizeof chunk->header + room);
+  if (!bytes)
+    return failure_set(failure, -ENOMEM, "cannot write to the store: out of memory");
+  const uint64_t header[6] = {
+    htole64(chunk->header.first_seq),   htole64(chunk->header.first_position),    htole64(chunk->header.end_position),
+    htole64(chunk->header.entry_count), htole64((uint64_t)chunk->header.time_ns), htole64(chunk->header.length)};
+  memcpy(bytes, header, sizeof header);
+  size_t length = ZSTD_compress(bytes + sizeof header, room, chunk->bytes, chunk->header.length, ZSTD_LEVEL);
+  if (ZSTD_isError(length)) {
+    free(bytes);
+    return failure_set(failure, -EIO, "cannot compress a part of the journal: %s", ZSTD_getErrorName(length));
+  }
+  *ret_bytes = bytes;
+  *ret_length = sizeof header + length;
+  return 0;
+}
+
+/* At most CHUNKS_PER_COMMAND. */
+static int append_some(struct redis_run *run, const struct redis_chunk *chunks, unsigned count, unsigned lease_ms,
+                       uint64_t *ret_next_seq, struct failure *failure)
+{
+  void *packed[CHUNKS_PER_COMMAND];
+  unsigned packed_count = 0;
+  int error = 0;
+  struct command command;
+  begin_as_owner(&command, run, "append");
+  add_number(&command, lease_ms);
+  while (packed_count < count && error == 0) {
+    const struct redis_chunk *chunk = &chunks[packed_count];
+    size_t length = 0;
+    error = pack(chunk, &packed[packed_count], &length, failure);
+    if (error != 0)
+      break;
+    add_number(&command, chunk->header.first_seq);
+    add_number(&command, chunk->header.entry_count);
+    add_number(&command, chunk->header.end_position);
+    add_bytes(&command, packed[packed_count++], length);
+  }
+  redisReply *reply = NULL;
+  if (error == 0)
+    error = tell(run, &command, &reply, failure);
+  if (reply)
+    *ret_next_seq = number_at(reply, 1);
+  if (reply)
+    freeReplyObject(reply);
+  while (packed_count > 0)
+    free(packed[--packed_count]);
+  return error;
+}
+
+int redis_run_append(struct redis_run *run, const struct redis_chunk *chunks, unsigned count, unsigned lease_ms,
+                     uint64_t *ret_next_seq, int64_t *ret_lease_until_ns, struct failure *failure)
+{
+  int error = 0;
+  for (unsigned done = 0; done < count && error == 0; done += CHUNKS_PER_COMMAND) {
+    unsigned some = count - done < CHUNKS_PER_COMMAND ? count - done : CHUNKS_PER_COMMAND;
+    int64_t before_ns = boottime_ns();
+    error = append_some(run, chunks + done, some, lease_ms, ret_next_seq, failure);
+    if (error == 0)
+      *ret_lease_until_ns = before_ns + (int64_t)lease_ms * 1000000;
+  }
+  return error;
+}
+
+int redis_run_set_head(struct redis_run *run, const char *state, const void *bytes, size_t length,
+                       struct failure *failure)
+{
+  struct command command;
+  size_t room = ZSTD_compressBound(length);
+  void *packed = malloc(room);
+  if (!packed)
+    return failure_set(failure, -ENOMEM, "cannot write to the store: out of memory");
+  size_t packed_length = ZSTD_compress(packed, room, bytes, length, ZSTD_LEVEL);
+  int error = ZSTD_isError(packed_length) ? failure_set(failure, -EIO, "cannot compress the run's head") : 0;
+  if (error == 0) {
+    begin_as_owner(&command, run, "head");
+    add(&command, state);
+    add_bytes(&command, packed, packed_length);
+    error = tell(run, &command, NULL, failure);
+  }
+  free(packed);
+  return error;
+}
+
+/* ---- waiting ---- */
+
+static int wait_once(struct redis_run *run, unsigned replicas, unsigned timeout_ms, unsigned *ret_acknowledged,
+                     struct failure *failure)
+{
+  struct command command = {0};
+  redisReply *reply;
+  add(&command, "WAIT");
+  add_number(&command, replicas);
+  add_number(&command, timeout_ms);
+  int error = redis_link_ask(&run->link, command.words, command.count, timeout_ms, &reply, failure);
+  if (error != 0)
+    return error;
+  *ret_acknowledged = reply->type == REDIS_REPLY_INTEGER && reply->integer > 0 ? (unsigned)reply->integer : 0;
+  freeReplyObject(reply);
+  return 0;
+}
+
+int redis_run_wait(struct redis_run *run, unsigned replicas, unsigned timeout_ms, unsigned *ret_acknowledged,
+                   struct failure *failure)
+{
+  int64_t end_ns = boottime_ns() + (int64_t)timeout_ms * 1000000;
+  for (;;) {
+    int64_t left_ms = timeout_ms ? (end_ns - boottime_ns() + 999999) / 1000000 : WAIT_STEP_MS;
+    unsigned step_ms = left_ms < 1 ? 1 : left_ms > WAIT_STEP_MS ? WAIT_STEP_MS : (unsigned)left_ms;
+    int error = wait_once(run, replicas, step_ms, ret_acknowledged, failure);
+    if (error != 0 || *ret_acknowledged >= replicas)
+      return error;
+    if (timeout_ms && boottime_ns() >= end_ns)
+      return failure_set(failure, -ETIME, "%u of %u replicas of %s have the journal after %u ms", *ret_acknowledged, replicas,
+                         redis_address_text(&run->address), timeout_ms);
+  }
+}
+
+/* ---- reading ---- */
+
+static int damaged(struct failure *failure)
+{
+  return failure_set(failure, -EBADMSG,
+                     "the store holds a part of the run that is damaged; take it from a replica or a backup");
+}
+
+/* What a zstd frame holds, malloc'ed; length_max bounds what is believed. */
+static int unpack(const void *packed, size_t packed_length, size_t length_max, void **ret_bytes, size_t *ret_length,
+                  struct failure *failure)
+{
+  unsigned long long length = ZSTD_getFrameContentSize(packed, packed_length);
+  if (length == ZSTD_CONTENTSIZE_ERROR || length == ZSTD_CONTENTSIZE_UNKNOWN || length > length_max)
+    return damaged(failure);
+  void *bytes = malloc(length + 1);
+  if (!bytes)
+    return failure_set(failure, -ENOMEM, "cannot read the store: out of memory");
+  size_t came = ZSTD_decompress(bytes, length, packed, packed_length);
+  if (ZSTD_isError(came) || came != length) {
+    free(bytes);
+    return damaged(failure);
+  }
+  *ret_bytes = bytes;
+  *ret_length = length;
+  return 0;
+}
+
+#define HEAD_LENGTH_MAX (64u << 20)
+
+int redis_run_head(struct redis_run *run, char *ret_state, void **ret_bytes, size_t *ret_length,
+                   struct failure *failure)
+{
+  struct command command = {0};
+  redisReply *reply;
+  add(&command, "HMGET");
+  add(&command, run->key_run);
+  add(&command, "format");
+  add(&command, "state");
+  add(&command, "head");
+  int error = redis_link_open(&run->link, failure);
+  if (error == 0)
+    error = redis_link_ask(&run->link, command.words, command.count, 0, &reply, failure);
+  if (error != 0)
+    return error;
+  const char *where = redis_address_text(&run->address);
+  if (!text_at(reply, 2)[0])
+    error = failure_set(failure, -ENOENT, "%s does not have the run", where);
+  else if (number_at(reply, 0) != REDIS_RUN_FORMAT)
+    error = failure_set(failure, -EPROTO, "the run is in format %s in %s, and this perdure knows %d; use the perdure that wrote it",
+                        text_at(reply, 0), where, REDIS_RUN_FORMAT);
+  else
+    error = unpack(reply->element[2]->str, reply->element[2]->len, HEAD_LENGTH_MAX, ret_bytes, ret_length, failure);
+  if (error == 0)
+    snprintf(ret_state, 32, "%s", text_at(reply, 1));
+  freeReplyObject(reply);
+  return error;
+}
+
+static int visit(const redisReply *item, int (*each)(const struct redis_chunk *chunk, void *context), void *context,
+                 struct failure *failure)
+{
+  uint64_t header[6];
+  struct redis_chunk chunk;
+  void *bytes;
+  size_t length;
+  if (item->type != REDIS_REPLY_STRING || item->len < sizeof header)
+    return damaged(failure);
+  memcpy(header, item->str, sizeof header);
+  chunk.header = (struct redis_chunk_header){le64toh(header[0]), le64toh(header[1]), le64toh(header[2]),
+                                             le64toh(header[3]), (int64_t)le64toh(header[4]), le64toh(header[5])};
+  int error = unpack(item->str + sizeof header, item->len - sizeof header, chunk.header.length, &bytes, &length, failure);
+  if (error != 0)
+    return error;
+  chunk.bytes = bytes;
+  if (length != chunk.header.length)
+    error = damaged(failure);
+  else
+    error = each(&chunk, context);
+  free(bytes);
+  return error;
+}
+
+int redis_run_chunks(struct redis_run *run, uint64_t place, int (*each)(const struct redis_chunk *chunk, void *context),
+                     void *context, struct failure *failure)
+{
+  for (;; place += CHUNKS_PER_COMMAND) {
+    struct command command = {0};
+    redisReply *reply;
+    add(&command, "LRANGE");
+    add(&command, run->key_chunks);
+    add_number(&command, place);
+    add_number(&command, place + CHUNKS_PER_COMMAND - 1);
+    int error = redis_link_open(&run->link, failure);
+    if (error == 0)
+      error = redis_link_ask(&run->link, command.words, command.count, 0, &reply, failure);
+    if (error != 0)
+      return error;
+    size_t count = reply->elements;
+    for (size_t i = 0; i < count && error == 0; i++)
+      error = visit(reply->element[i], each, context, failure);
+    freeReplyObject(reply);
+    if (error != 0 || count < CHUNKS_PER_COMMAND)
+      return error;
+  }
+}

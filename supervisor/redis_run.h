@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A run's journal in Redis, for its one owner (redis_run.lua has the keys, and refuses all others).
+ *
+ *   perdure:{ID}:chunks   each: struct redis_chunk_header, then a zstd frame of the bytes that the store's row `chunk` has
+ *   perdure:{ID}:run head   a zstd frame of an SQLite database: the store's other tables
+ *
+ * Who owns a run: the one that claimed it last. A claim raises the epoch; what carries an old one is refused by the
+ * server, in the same step as it would be written. A lease keeps others from claiming for lease_ms; it is
+ * counted on the server's clock there, and here on CLOCK_BOOTTIME from before the command was sent, so that it ends here
+ * first, also while this machine sleeps.
+ *
+ * Not for several threads at once. A crash at any line: each function is one step in the server, which is done or not;
+ * doing it again changes nothing.
+ */
+#ifndef PERDURE_SUPERVISOR_REDIS_RUN_H
+#define PERDURE_SUPERVISOR_REDIS_RUN_H
+
+#include "supervisor/redis_link.h"
+
+#define REDIS_RUN_FORMAT 1
+
+/* A row of the store's chunk, on its way. All numbers little-endian. */
+struct redis_chunk_header {
+  uint64_t first_seq;
+  uint64_t first_position;
+  uint64_t end_position;
+  uint64_t entry_count;
+  int64_t time_ns;
+  uint64_t length; /* of the bytes, before zstd */
+};
+
+struct redis_chunk {
+  struct redis_chunk_header header;
+  const void *bytes; /* owned by whoever made it */
+};
+
+struct redis_claim {
+  const char *owner;   /* who: the same only for the same run directory of the same machine */
+  const char *name;    /* the same, for people */
+  unsigned lease_ms;
+  uint64_t epoch_min;  /* 1 more than one that this owner had, where the server may have forgotten it */
+};
+
+struct redis_claimed {
+  uint64_t epoch;
+  uint64_t next_seq;     /* what comes next there */
+  uint64_t end_position; /* of what is there */
+  int64_t lease_until_ns; /* CLOCK_BOOTTIME */
+};
+
+struct redis_run;
+
+/* `address` has to outlive it. Connects. Errors of redis_link_open(). */
+int redis_run_open(const struct redis_address *address, const char *id, struct redis_run **ret_run,
+                   struct failure *failure);
+/* NULL is fine. */
+void redis_run_close(struct redis_run *run);
+
+/* Errors of all the following: redis_link_ask()'s, after which (-ENOTCONN) the next call connects again;
+ *   -ESTALE   another owner has taken the run over: the failure names it; nothing was written
+ *   -ENOENT   the run is not there (any more)
+ *   -EPROTO   it is there in another format */
+
+/* -EBUSY: another's lease runs; the failure says whose and how long, *ret_left_ms (may be NULL) too. */
+int redis_run_claim(struct redis_run *run, const struct redis_claim *claim, struct redis_claimed *ret_claimed,
+                    uint64_t *ret_left_ms, struct failure *failure);
+int redis_run_renew(struct redis_run *run, unsigned lease_ms, int64_t *ret_lease_until_ns, struct failure *failure);
+/* Appends chunks in their order; those that are there are passed over. Renews the lease. -EILSEQ: they do not
+ * follow: *ret_next_seq is what has to. Written on success too. */
+int redis_run_append(struct redis_run *run, const struct redis_chunk *chunks, unsigned count, unsigned lease_ms,
+                     uint64_t *ret_next_seq, int64_t *ret_lease_until_ns, struct failure *failure);
+/* state: enum run_state's name. */
+int redis_run_set_head(struct redis_run *run, const char *state, const void *bytes, size_t length,
+                       struct failure *failure);
+int redis_run_release(struct redis_run *run, struct failure *failure);
+
+/* Waits until at least `replicas` have all that this connection has written; 0 as timeout_ms: for ever, by
+ * steps. *ret_acknowledged: how many have, also with -ETIME: fewer do after that time. */
+int redis_run_wait(struct redis_run *run, unsigned replicas, unsigned timeout_ms, unsigned *ret_acknowledged,
+                   struct failure *failure);
+
+/* For whoever takes it over or looks at it. The head: malloc'ed bytes for the caller; state: into 32 bytes. */
+int redis_run_head(struct redis_run *run, char *ret_state, void **ret_bytes, size_t *ret_length,
+                   struct failure *failure);
+/* Calls `each` with the chunks from the place-th on (0: the first) until it returns non-zero, which is returned.
+ * -EBADMSG: one is damaged. */
+int redis_run_chunks(struct redis_run *run, uint64_t place, int (*each)(const struct redis_chunk *chunk, void *context),
+                     void *context, struct failure *failure);
+
+#endif
