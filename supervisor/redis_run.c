@@ -17,7 +17,11 @@
 /* WAIT is asked for in steps, so that a server that is gone is noticed. */
 #define WAIT_STEP_MS 5000u
 
-_Static_assert(sizeof(struct redis_chunk_header) == 48, "the header is a format");
+/* A chunk in the list: these numbers, little-endian, and then a zstd frame of the row's bytes. */
+struct packed_header {
+  uint64_t first_seq, first_position, end_position, entry_count, time_ns, length;
+};
+_Static_assert(sizeof(struct packed_header) == 48, "it is a format");
 
 /* The script as it is, a string for each line. */
 static const char script[] =
@@ -211,39 +215,54 @@ int redis_run_claim(struct redis_run *run, const struct redis_claim *claim, stru
   return error;
 }
 
-int redis_run_renew(struct redis_run *run, unsigned lease_ms, int64_t *ret_lease_until_ns, struct failure *failure)
+int redis_run_renew(struct redis_run *run, unsigned lease_ms, uint64_t *ret_next_seq, int64_t *ret_lease_until_ns,
+                    struct failure *failure)
 {
   struct command command;
+  redisReply *reply = NULL;
   int64_t before_ns = boottime_ns();
   begin_as_owner(&command, run, "renew");
   add_number(&command, lease_ms);
-  int error = tell(run, &command, NULL, failure);
-  if (error == 0)
-    *ret_lease_until_ns = before_ns + (int64_t)lease_ms * 1000000;
-  return error;
+  int error = tell(run, &command, &reply, failure);
+  if (error != 0)
+    return error;
+  *ret_next_seq = number_at(reply, 1);
+  *ret_lease_until_ns = before_ns + (int64_t)lease_ms * 1000000;
+  freeReplyObject(reply);
+  return 0;
+}
+
+static int tell_verb(struct redis_run *run, const char *verb, struct failure *failure)
+{
+  struct command command;
+  begin_as_owner(&command, run, verb);
+  return tell(run, &command, NULL, failure);
 }
 
 int redis_run_release(struct redis_run *run, struct failure *failure)
 {
-  struct command command;
-  begin_as_owner(&command, run, "release");
-  return tell(run, &command, NULL, failure);
+  return tell_verb(run, "release", failure);
+}
+
+int redis_run_reset(struct redis_run *run, struct failure *failure)
+{
+  return tell_verb(run, "reset", failure);
 }
 
 /* ---- writing ---- */
 
 /* A header and a zstd frame, malloc'ed. */
-static int pack(const struct redis_chunk *chunk, void **ret_bytes, size_t *ret_length, struct failure *failure)
+static int pack(const struct store_chunk *chunk, void **ret_bytes, size_t *ret_length, struct failure *failure)
 {
-  size_t room = ZSTD_compressBound(chunk->header.length);
-  uint8_t *bytes = malloc(sizeof chunk->header + room);
+  const struct packed_header header = {
+    htole64(chunk->first_seq),   htole64(chunk->first_position),    htole64(chunk->end_position),
+    htole64(chunk->entry_count), htole64((uint64_t)chunk->time_ns), htole64(chunk->length)};
+  size_t room = ZSTD_compressBound(chunk->length);
+  uint8_t *bytes = malloc(sizeof header + room);
   if (!bytes)
     return failure_set(failure, -ENOMEM, "cannot write to the store: out of memory");
-  const uint64_t header[6] = {
-    htole64(chunk->header.first_seq),   htole64(chunk->header.first_position),    htole64(chunk->header.end_position),
-    htole64(chunk->header.entry_count), htole64((uint64_t)chunk->header.time_ns), htole64(chunk->header.length)};
-  memcpy(bytes, header, sizeof header);
-  size_t length = ZSTD_compress(bytes + sizeof header, room, chunk->bytes, chunk->header.length, ZSTD_LEVEL);
+  memcpy(bytes, &header, sizeof header);
+  size_t length = ZSTD_compress(bytes + sizeof header, room, chunk->bytes, chunk->length, ZSTD_LEVEL);
   if (ZSTD_isError(length)) {
     free(bytes);
     return failure_set(failure, -EIO, "cannot compress a part of the journal: %s", ZSTD_getErrorName(length));
@@ -254,7 +273,7 @@ static int pack(const struct redis_chunk *chunk, void **ret_bytes, size_t *ret_l
 }
 
 /* At most CHUNKS_PER_COMMAND. */
-static int append_some(struct redis_run *run, const struct redis_chunk *chunks, unsigned count, unsigned lease_ms,
+static int append_some(struct redis_run *run, const struct store_chunk *chunks, unsigned count, unsigned lease_ms,
                        uint64_t *ret_next_seq, struct failure *failure)
 {
   void *packed[CHUNKS_PER_COMMAND];
@@ -264,14 +283,14 @@ static int append_some(struct redis_run *run, const struct redis_chunk *chunks, 
   begin_as_owner(&command, run, "append");
   add_number(&command, lease_ms);
   while (packed_count < count && error == 0) {
-    const struct redis_chunk *chunk = &chunks[packed_count];
+    const struct store_chunk *chunk = &chunks[packed_count];
     size_t length = 0;
     error = pack(chunk, &packed[packed_count], &length, failure);
     if (error != 0)
       break;
-    add_number(&command, chunk->header.first_seq);
-    add_number(&command, chunk->header.entry_count);
-    add_number(&command, chunk->header.end_position);
+    add_number(&command, chunk->first_seq);
+    add_number(&command, chunk->entry_count);
+    add_number(&command, chunk->end_position);
     add_bytes(&command, packed[packed_count++], length);
   }
   redisReply *reply = NULL;
@@ -286,7 +305,7 @@ static int append_some(struct redis_run *run, const struct redis_chunk *chunks, 
   return error;
 }
 
-int redis_run_append(struct redis_run *run, const struct redis_chunk *chunks, unsigned count, unsigned lease_ms,
+int redis_run_append(struct redis_run *run, const struct store_chunk *chunks, unsigned count, unsigned lease_ms,
                      uint64_t *ret_next_seq, int64_t *ret_lease_until_ns, struct failure *failure)
 {
   int error = 0;
@@ -413,31 +432,31 @@ int redis_run_head(struct redis_run *run, char *ret_state, void **ret_bytes, siz
   return error;
 }
 
-static int visit(const redisReply *item, int (*each)(const struct redis_chunk *chunk, void *context), void *context,
+static int visit(const redisReply *item, int (*each)(const struct store_chunk *chunk, void *context), void *context,
                  struct failure *failure)
 {
-  uint64_t header[6];
-  struct redis_chunk chunk;
+  struct packed_header header;
   void *bytes;
-  size_t length;
   if (item->type != REDIS_REPLY_STRING || item->len < sizeof header)
     return damaged(failure);
-  memcpy(header, item->str, sizeof header);
-  chunk.header = (struct redis_chunk_header){le64toh(header[0]), le64toh(header[1]), le64toh(header[2]),
-                                             le64toh(header[3]), (int64_t)le64toh(header[4]), le64toh(header[5])};
-  int error = unpack(item->str + sizeof header, item->len - sizeof header, chunk.header.length, &bytes, &length, failure);
+  memcpy(&header, item->str, sizeof header);
+  struct store_chunk chunk = {
+    .first_seq = le64toh(header.first_seq),
+    .first_position = le64toh(header.first_position),
+    .end_position = le64toh(header.end_position),
+    .entry_count = le64toh(header.entry_count),
+    .time_ns = (int64_t)le64toh(header.time_ns),
+  };
+  int error = unpack(item->str + sizeof header, item->len - sizeof header, le64toh(header.length), &bytes, &chunk.length, failure);
   if (error != 0)
     return error;
   chunk.bytes = bytes;
-  if (length != chunk.header.length)
-    error = damaged(failure);
-  else
-    error = each(&chunk, context);
+  error = chunk.length == le64toh(header.length) ? each(&chunk, context) : damaged(failure);
   free(bytes);
   return error;
 }
 
-int redis_run_chunks(struct redis_run *run, uint64_t place, int (*each)(const struct redis_chunk *chunk, void *context),
+int redis_run_chunks(struct redis_run *run, uint64_t place, int (*each)(const struct store_chunk *chunk, void *context),
                      void *context, struct failure *failure)
 {
   for (;; place += CHUNKS_PER_COMMAND) {

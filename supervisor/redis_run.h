@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A run's journal in Redis, for its one owner (redis_run.lua has the keys, and refuses all others).
  *
- *   perdure:{ID}:chunks   each: struct redis_chunk_header, then a zstd frame of the bytes that the store's row `chunk` has
+ *   perdure:{ID}:chunks   each: a row of the store's table (redis_run.c)
  *   perdure:{ID}:run head   a zstd frame of an SQLite database: the store's other tables
  *
  * Who owns a run: the one that claimed it last. A claim raises the epoch; what carries an old one is refused by the
@@ -16,23 +16,9 @@
 #define PERDURE_SUPERVISOR_REDIS_RUN_H
 
 #include "supervisor/redis_link.h"
+#include "supervisor/store_head.h"
 
 #define REDIS_RUN_FORMAT 1
-
-/* A row of the store's chunk, on its way. All numbers little-endian. */
-struct redis_chunk_header {
-  uint64_t first_seq;
-  uint64_t first_position;
-  uint64_t end_position;
-  uint64_t entry_count;
-  int64_t time_ns;
-  uint64_t length; /* of the bytes, before zstd */
-};
-
-struct redis_chunk {
-  struct redis_chunk_header header;
-  const void *bytes; /* owned by whoever made it */
-};
 
 struct redis_claim {
   const char *owner;   /* who: the same only for the same run directory of the same machine */
@@ -64,10 +50,14 @@ void redis_run_close(struct redis_run *run);
 /* -EBUSY: another's lease runs; the failure says whose and how long, *ret_left_ms (may be NULL) too. */
 int redis_run_claim(struct redis_run *run, const struct redis_claim *claim, struct redis_claimed *ret_claimed,
                     uint64_t *ret_left_ms, struct failure *failure);
-int redis_run_renew(struct redis_run *run, unsigned lease_ms, int64_t *ret_lease_until_ns, struct failure *failure);
+/* *ret_next_seq: what comes next there. */
+int redis_run_renew(struct redis_run *run, unsigned lease_ms, uint64_t *ret_next_seq, int64_t *ret_lease_until_ns,
+                    struct failure *failure);
+/* Forgets all of it but who owns it: the run is begun anew. */
+int redis_run_reset(struct redis_run *run, struct failure *failure);
 /* Appends chunks in their order; those that are there are passed over. Renews the lease. -EILSEQ: they do not
  * follow: *ret_next_seq is what has to. Written on success too. */
-int redis_run_append(struct redis_run *run, const struct redis_chunk *chunks, unsigned count, unsigned lease_ms,
+int redis_run_append(struct redis_run *run, const struct store_chunk *chunks, unsigned count, unsigned lease_ms,
                      uint64_t *ret_next_seq, int64_t *ret_lease_until_ns, struct failure *failure);
 /* state: enum run_state's name. */
 int redis_run_set_head(struct redis_run *run, const char *state, const void *bytes, size_t length,
@@ -84,7 +74,7 @@ int redis_run_head(struct redis_run *run, char *ret_state, void **ret_bytes, siz
                    struct failure *failure);
 /* Calls `each` with the chunks from the place-th on (0: the first) until it returns non-zero, which is returned.
  * -EBADMSG: one is damaged. */
-int redis_run_chunks(struct redis_run *run, uint64_t place, int (*each)(const struct redis_chunk *chunk, void *context),
+int redis_run_chunks(struct redis_run *run, uint64_t place, int (*each)(const struct store_chunk *chunk, void *context),
                      void *context, struct failure *failure);
 
 #endif

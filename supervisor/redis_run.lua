@@ -65,10 +65,10 @@ if there[2] ~= ARGV[3] then
   return {'stale', there[4], there[2]}
 end
 
--- renew EPOCH LEASE_MS
+-- renew EPOCH LEASE_MS: next_seq
 if verb == 'renew' then
   extend(ARGV[4])
-  return {'ok'}
+  return {'ok', there[6]}
 end
 
 -- append EPOCH LEASE_MS (FIRST_SEQ COUNT END_POSITION BYTES)…: next_seq. Chunks that are there are passed over.
@@ -97,6 +97,14 @@ end
 -- head EPOCH STATE BYTES
 if verb == 'head' then
   redis.call('HSET', run, 'state', ARGV[4], 'head', ARGV[5])
+  return {'ok'}
+end
+
+-- reset EPOCH: begun anew
+if verb == 'reset' then
+  redis.call('DEL', chunks)
+  redis.call('HDEL', run, 'state', 'head')
+  redis.call('HSET', run, 'next_seq', '1', 'end_position', '0')
   return {'ok'}
 end
 

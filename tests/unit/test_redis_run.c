@@ -41,14 +41,14 @@ static struct redis_run *opened(const struct redis_server *server, const char *i
   return run;
 }
 
-static struct redis_chunk chunk_of(uint64_t first_seq, uint64_t count, const char *text)
+static struct store_chunk chunk_of(uint64_t first_seq, uint64_t count, const char *text)
 {
-  return (struct redis_chunk){{first_seq, first_seq * 100, (first_seq + count) * 100, count, 7, strlen(text)}, text};
+  return (struct store_chunk){first_seq, first_seq * 100, (first_seq + count) * 100, count, 7, text, strlen(text)};
 }
 
 static int append_one(struct redis_run *run, uint64_t first_seq, uint64_t count, unsigned lease_ms, uint64_t *ret_next)
 {
-  struct redis_chunk chunk = chunk_of(first_seq, count, "entries, as the store has them");
+  struct store_chunk chunk = chunk_of(first_seq, count, "entries, as the store has them");
   int64_t until;
   return redis_run_append(run, &chunk, 1, lease_ms, ret_next, &until, &failure);
 }
@@ -104,7 +104,7 @@ static void test_owning(const struct redis_server *server)
   tap_ok(claim(second, "second", LONG_LEASE_MS, 1, &claimed) == 0 && claimed.epoch == 2 && claimed.next_seq == 4 && claimed.end_position == 400,
          "and takes it over when it has ended");
   tap_ok(append_one(first, 4, 1, LONG_LEASE_MS, &next) == -ESTALE && says("taken over by second"), "the old owner writes nothing more");
-  tap_ok(redis_run_renew(first, LONG_LEASE_MS, &until, &failure) == -ESTALE, "and renews nothing");
+  tap_ok(redis_run_renew(first, LONG_LEASE_MS, &next, &until, &failure) == -ESTALE, "and renews nothing");
   tap_ok(redis_run_set_head(first, "live", "x", 1, &failure) == -ESTALE && redis_run_release(first, &failure) == -ESTALE,
          "and neither changes the head, nor releases what is not its own");
   tap_ok(append_one(second, 6, 1, LONG_LEASE_MS, &next) == -EILSEQ && next == 4, "a gap is refused, with what has to come");
@@ -113,6 +113,9 @@ static void test_owning(const struct redis_server *server)
   tap_ok(claim(second, "second", LONG_LEASE_MS, 1, &claimed) == 0 && claimed.epoch == 3, "the same owner need not wait for its own lease");
   tap_ok(redis_run_release(second, &failure) == 0 && claim(first, "first", LONG_LEASE_MS, 9, &claimed) == 0 && claimed.epoch == 9,
          "a released run is claimed at once, above the epoch that the owner knows of");
+  tap_ok(redis_run_reset(second, &failure) == -ESTALE && redis_run_reset(first, &failure) == 0 &&
+           append_one(first, 1, 1, LONG_LEASE_MS, &next) == 0 && next == 2,
+         "its owner begins it anew");
   redis_run_close(first);
   redis_run_close(second);
 }
@@ -169,10 +172,10 @@ static bool one_step(struct redis_run *const runs[3], uint64_t epochs[3], struct
     return error == 0 && next == model->next;
   }
   case 2: {
-    int error = redis_run_renew(runs[who], lease_ms, &until, &failure);
+    int error = redis_run_renew(runs[who], lease_ms, &next, &until, &failure);
     if (owns)
       model->leased = lease;
-    return error == (owns ? 0 : refused);
+    return error == (owns ? 0 : refused) && (!owns || next == model->next);
   }
   default: {
     int error = redis_run_release(runs[who], &failure);
@@ -232,14 +235,14 @@ struct seen {
   bool same;
 };
 
-static int see(const struct redis_chunk *chunk, void *context)
+static int see(const struct store_chunk *chunk, void *context)
 {
   struct seen *seen = context;
   char text[64];
   snprintf(text, sizeof text, "chunk %llu", (unsigned long long)seen->chunks);
-  seen->same = seen->same && chunk->header.first_seq == seen->next_seq && chunk->header.length == strlen(text) &&
-               memcmp(chunk->bytes, text, strlen(text)) == 0 && chunk->header.time_ns == 7;
-  seen->next_seq += chunk->header.entry_count;
+  seen->same = seen->same && chunk->first_seq == seen->next_seq && chunk->length == strlen(text) &&
+               memcmp(chunk->bytes, text, strlen(text)) == 0 && chunk->time_ns == 7;
+  seen->next_seq += chunk->entry_count;
   seen->chunks++;
   return 0;
 }
@@ -247,7 +250,7 @@ static int see(const struct redis_chunk *chunk, void *context)
 static void test_reading(const struct redis_server *server)
 {
   static char texts[200][64];
-  struct redis_chunk chunks[200];
+  struct store_chunk chunks[200];
   struct redis_run *run = opened(server, "read");
   struct redis_claimed claimed;
   uint64_t next;
@@ -260,10 +263,10 @@ static void test_reading(const struct redis_server *server)
   assert(error == 0);
   for (unsigned i = 0; i < 200; i++) {
     snprintf(texts[i], sizeof texts[i], "chunk %u", i);
-    chunks[i] = chunk_of(i == 0 ? 1 : chunks[i - 1].header.first_seq + chunks[i - 1].header.entry_count, 1 + i % 3, texts[i]);
+    chunks[i] = chunk_of(i == 0 ? 1 : chunks[i - 1].first_seq + chunks[i - 1].entry_count, 1 + i % 3, texts[i]);
   }
   error = redis_run_append(run, chunks, 200, LONG_LEASE_MS, &next, &until, &failure);
-  tap_ok(error == 0 && next == chunks[199].header.first_seq + chunks[199].header.entry_count, "many chunks are written at once");
+  tap_ok(error == 0 && next == chunks[199].first_seq + chunks[199].entry_count, "many chunks are written at once");
   struct seen seen = {.next_seq = 1, .same = true};
   error = redis_run_chunks(run, 0, see, &seen, &failure);
   tap_ok(error == 0 && seen.same && seen.chunks == 200 && seen.next_seq == next, "and come back as they were, in order");

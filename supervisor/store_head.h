@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A store taken apart for its way to another machine: the head (all tables but the chunks, as the image of an SQLite
+ * database), and the chunks as they are. */
+#ifndef PERDURE_SUPERVISOR_STORE_HEAD_H
+#define PERDURE_SUPERVISOR_STORE_HEAD_H
+
+#include "supervisor/store.h"
+
+/* A row of the table chunk. The bytes belong to whoever gives it. */
+struct store_chunk {
+  uint64_t first_seq, first_position, end_position, entry_count;
+  int64_t time_ns;
+  const void *bytes;
+  size_t length;
+};
+
+/* The head as it is now; the caller frees it. */
+int store_head_take(struct store *store, void **ret_bytes, size_t *ret_length, struct failure *failure);
+/* Puts it in place of the store's own tables. Inside a transaction. -EBADMSG: it is no such image. */
+int store_head_put(struct store *store, const void *bytes, size_t length, struct failure *failure);
+
+/* Calls `each` with the chunks from first_seq on, in order, until it returns non-zero, which is returned. */
+int store_chunks(struct store *store, uint64_t first_seq, int (*each)(const struct store_chunk *chunk, void *context),
+                 void *context, struct failure *failure);
+/* Inside a transaction. -EBADMSG: it does not follow on the last one. */
+int store_chunk_put(struct store *store, const struct store_chunk *chunk, struct failure *failure);
+
+#endif
