@@ -145,43 +145,6 @@ static void be_patient(int number)
   raw_syscall4(SYS_timer_settime, (uint64_t)timer, 0, (uint64_t)&later, 0);
 }
 
-static bool may_wait(int fd)
-{
-  unsigned kind = descriptor_get(fd)->kind;
-  return kind == DESCRIPTOR_PIPE || kind == DESCRIPTOR_PAIR || kind == DESCRIPTOR_SOCKET || kind == DESCRIPTOR_TERMINAL;
-}
-
-/* Is the call over when a handler has run in it, and it had nothing yet? */
-static bool breaks(const struct call *call, const struct action *action)
-{
-  switch (call->id) {
-  case SYS_pause:
-  case SYS_rt_sigsuspend:
-  case SYS_rt_sigtimedwait:
-  case SYS_nanosleep:
-  case SYS_clock_nanosleep:
-  case SYS_poll:
-  case SYS_ppoll:
-  case SYS_select:
-  case SYS_pselect6:
-  case SYS_epoll_wait:
-  case SYS_epoll_pwait:
-  case SYS_epoll_pwait2:
-    return true;
-  case SYS_wait4:
-  case SYS_waitid:
-    return !(call->args[call->id == SYS_wait4 ? 2 : 3] & WNOHANG) && !(action->flags & SA_RESTART);
-  case SYS_read:
-  case SYS_readv:
-  case SYS_recvfrom:
-  case SYS_recvmsg:
-  case SYS_accept:
-  case SYS_accept4:
-    return !(action->flags & SA_RESTART) && may_wait((int)call->args[0]);
-  }
-  return false;
-}
-
 /* A program looks whether a signal has come, makes a call that does not wait, and then one that does. Alone, it would have
  * seen one that comes shortly before the first. Here its handler runs in that call, and the second must not wait. */
 static void owe(int number, unsigned calls)
@@ -224,7 +187,7 @@ static void arrive(int number, siginfo_t *info, void *context)
   translate(info);
   record_signal(number, has_waited, info);
   run(number, info, context);
-  if (in_call && breaks(current, &actions[number])) {
+  if (in_call && signals_break(current, actions[number].flags)) {
     over = 1;
     breakable_break(context);
   } else if (has_waited) {
@@ -259,7 +222,7 @@ void signals_replayed(const struct call *call)
 {
   /* Relative sleeps are all made by one call. */
   unsigned id = call->id == SYS_nanosleep ? SYS_clock_nanosleep : call->id;
-  if (last_again && breaks(call, &actions[last_again]))
+  if (last_again && signals_break(call, actions[last_again].flags))
     broken_call = id + 1u;
 }
 
@@ -276,7 +239,7 @@ int64_t signals_run(const struct call *call)
   over = 0;
   if (__builtin_expect(owed_calls != 0, 0)) {
     owed_calls--;
-    over = breaks(call, &actions[owed]);
+    over = signals_break(call, actions[owed].flags);
   }
   within = engine_live() && !engine.threaded;
   /* What had come before the call comes in it: a program that has looked whether it had, and waits now, would wait

@@ -15,6 +15,8 @@ void signals_replayed(const struct call *call);
 /* A signal to oneself has been journaled, and is about to be sent; and it has been. */
 void signals_expect(int number);
 void signals_expect_none(void);
+/* Is the call over when a handler with those flags (SA_*) has run in it, and it had nothing yet? */
+bool signals_break(const struct call *call, uint64_t flags);
 /* Has the program a handler for it, that runs at calls? */
 bool signals_handled(int number);
 /* Does this thread block it now? */
