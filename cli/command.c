@@ -2,6 +2,8 @@
 /* What the subcommands share: saying, finding the run, finding the shim. */
 #include "cli/command.h"
 
+#include "journal/tail.h"
+#include "supervisor/redis_address.h"
 #include "supervisor/retry.h"
 
 #include <errno.h>
@@ -122,6 +124,45 @@ static bool parse_crash_at(uint64_t *ret_point)
   return false;
 }
 
+static bool parse_number(const char *text, unsigned maximum, unsigned *ret_number)
+{
+  char *end;
+  unsigned long value = strtoul(text, &end, 10);
+
+  *ret_number = (unsigned)value;
+  return text[0] >= '0' && text[0] <= '9' && *end == '\0' && value <= maximum;
+}
+
+/* What is said about another store. false: said on stderr. */
+static bool store_options(const struct command_line *line, struct run_options *options)
+{
+  const char *environment = getenv("PERDURE_STORE"), *replicas = line->value[OPTION_MIN_REPLICAS];
+  const char *lease = line->value[OPTION_LEASE], *loss = line->value[OPTION_ON_STORE_LOSS];
+  struct redis_address address;
+  struct failure failure;
+  uint64_t lease_ns = 0;
+  unsigned count = 0;
+
+  options->store = line->value[OPTION_STORE];
+  if (!options->store && environment && environment[0])
+    options->store = environment;
+  options->stop_on_store_loss = loss && strcmp(loss, "stop") == 0;
+  if (options->store && redis_address_parse(options->store, &address, &failure) < 0)
+    command_fail("%s", failure.text);
+  else if (replicas && !parse_number(replicas, TAIL_REPLICAS_MAX, &count))
+    command_fail("--min-replicas %.60s: give a number up to %u", replicas, TAIL_REPLICAS_MAX);
+  else if (lease && (!retry_duration_parse(lease, &lease_ns) || lease_ns < 100000000u || lease_ns > 3600000000000u))
+    command_fail("--lease %.60s: give a time from 100ms to 60m", lease);
+  else if (loss && strcmp(loss, "wait") != 0 && !options->stop_on_store_loss)
+    command_fail("--on-store-loss %.60s: give wait or stop", loss);
+  else {
+    options->before_remote = replicas ? count + 1 : 0;
+    options->lease_ms = (unsigned)(lease_ns / 1000000);
+    return true;
+  }
+  return false;
+}
+
 bool command_run_options(const struct command_line *line, const char *shim,
                          struct run_options *ret_options)
 {
@@ -148,7 +189,7 @@ bool command_run_options(const struct command_line *line, const char *shim,
                  option_rows[OPTION_OUTPUT].argument);
   else if (options.retry != NULL && retry_policy_parse(options.retry, &policy, &failure) < 0)
     command_fail("%s", failure.text);
-  else if (parse_crash_at(&options.crash_at)) {
+  else if (store_options(line, &options) && parse_crash_at(&options.crash_at)) {
     *ret_options = options;
     return true;
   }

@@ -38,7 +38,8 @@ enum perdure_error {
                                           or has ended. Without perdure an ended token is not known */
   PERDURE_ERROR_ORDER = -EBUSY,        /* a region that began later is open still: this one stays open too */
   PERDURE_ERROR_ROOM = -ENOSPC,        /* PERDURE_SCOPES_MAX scopes are open in this process */
-  PERDURE_ERROR_REPLICAS = -ENOTCONN,  /* the run has fewer replicas than that */
+  PERDURE_ERROR_REPLICAS = -ENOTCONN,  /* the run has no other store (--store), or one that cannot have so many replicas */
+  PERDURE_ERROR_TIMEOUT = -ETIMEDOUT,  /* fewer replicas have acknowledged in that time; nothing is lost by it */
   PERDURE_ERROR_DISK = -EIO,           /* the journal cannot be written to disk */
 };
 
@@ -79,7 +80,7 @@ PERDURE_WEAK_ int perdure_shim_index(uint64_t *ret_index);
 PERDURE_WEAK_ int perdure_shim_is_replaying(void);
 PERDURE_WEAK_ int perdure_shim_note(const char *text);
 PERDURE_WEAK_ int perdure_shim_fail(const char *why);
-PERDURE_WEAK_ int perdure_shim_commit(unsigned replicas, uint64_t timeout_ns);
+PERDURE_WEAK_ int perdure_shim_commit(unsigned replicas, uint64_t timeout_ns, unsigned *ret_count);
 
 /* Position-dependent code has weak symbols that nothing defines fixed at 0 when it is linked. */
 #if defined(__PIC__) || defined(__PIE__)
@@ -324,12 +325,22 @@ static inline int perdure_idempotency_key(char out[37])
 
 /* ---- the journal ---- */
 
-/* Returns when everything so far is on disk (replicas = 0), whatever --sync says. In replay, and without perdure:
- * at once. timeout_ns bounds the wait for replicas; 0: there is no bound. */
+/* Returns when everything so far is on disk here and, for replicas > 0, also at the other store's primary and at least that
+ * many of its replicas. In replay, and without perdure for replicas = 0: at once. timeout_ns bounds the wait for replicas;
+ * 0: there is no bound. *ret_count (may be NULL): how many replicas there were, 0 for replicas = 0; with
+ * PERDURE_ERROR_TIMEOUT too. Nothing is lost by an error: the program goes on with what it had. */
+static inline int perdure_commit_counted(unsigned replicas, uint64_t timeout_ns, unsigned *ret_count)
+{
+  unsigned count = 0;
+  int result = PERDURE_ASK_(perdure_shim_commit, replicas, timeout_ns, &count);
+  if (ret_count)
+    *ret_count = count;
+  return result != -ENOSYS ? result : replicas ? PERDURE_ERROR_REPLICAS : 0;
+}
+
 static inline int perdure_commit(unsigned replicas, uint64_t timeout_ns)
 {
-  int result = PERDURE_ASK_(perdure_shim_commit, replicas, timeout_ns);
-  return result != -ENOSYS ? result : replicas ? PERDURE_ERROR_REPLICAS : 0;
+  return perdure_commit_counted(replicas, timeout_ns, NULL);
 }
 
 /* Where the journal stands, in bytes: the same in every attempt, and more at each call. Without perdure: 0. */

@@ -146,6 +146,8 @@ struct tail_ahead {
   uint64_t bytes; /* 0: free */
 };
 
+#define TAIL_REPLICAS_MAX 15u
+
 /* Replay: a signal that a process has sent to others. Written by whose turn it is. */
 struct tail_sent {
   int32_t target; /* as kill() has it, in the program's numbers */
@@ -154,6 +156,21 @@ struct tail_sent {
   uint32_t unused;
   uint64_t intent; /* its offset in the feed */
   uint64_t result; /* the same of what came of it: the kernel had it then */
+};
+
+/* The journal's way to another store (supervisor/replication.h), as far as the program waits for it. */
+struct tail_replication {
+  uint32_t on;             /* 1: there is another store */
+  uint32_t before_remote;  /* how many have to have a remote change's intent before it is made: 1 the store's primary
+                              alone, 2 a replica too, ...; 0: nobody */
+  _Atomic uint64_t wanted; /* somebody waits until all below is acknowledged, */
+  _Atomic uint32_t waiting[TAIL_REPLICAS_MAX + 1]; /* by n replicas: how many threads do. One that dies stays counted */
+  _Atomic uint32_t wake;   /* a futex, the supervisor's */
+  _Atomic uint32_t news;   /* a futex: acknowledged or lease_until_ns has changed */
+  _Atomic uint64_t acknowledged[TAIL_REPLICAS_MAX + 1]; /* all below: the primary and at least n replicas have it */
+  _Atomic uint32_t count;  /* replicas that had all when they were asked last */
+  _Atomic int64_t lease_until_ns; /* CLOCK_BOOTTIME: from then on another machine may have taken the run over, and no
+                                     remote change is made until there is a new lease */
 };
 
 struct tail_header {
@@ -219,6 +236,7 @@ struct tail_header {
   struct tail_process processes[TAIL_PROCESS_MAX]; /* the run's first one has place 0 */
   _Atomic uint64_t blob_written; /* grows with each write to a file in blobs/, before its entry is appended */
   _Atomic uint64_t blob_synced;  /* all that was written when blob_written was that is on disk */
+  struct tail_replication replication;
 };
 
 /* Until something must be on disk, nothing is put there: what leaves the ring for the store lies in the page

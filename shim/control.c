@@ -5,6 +5,7 @@
  * outcome; killed after it, replay gives what is recorded. */
 #include "shim/control.h"
 
+#include "shim/replicas.h"
 #include "shim/uuid.h"
 
 #include <errno.h>
@@ -18,7 +19,7 @@ CONTROL_FUNCTION int perdure_shim_index(uint64_t *ret_index);
 CONTROL_FUNCTION int perdure_shim_is_replaying(void);
 CONTROL_FUNCTION int perdure_shim_note(const char *text);
 CONTROL_FUNCTION int perdure_shim_fail(const char *why);
-CONTROL_FUNCTION int perdure_shim_commit(unsigned replicas, uint64_t timeout_ns);
+CONTROL_FUNCTION int perdure_shim_commit(unsigned replicas, uint64_t timeout_ns, unsigned *ret_count);
 
 const struct call_shape control_shape = {.class = CALL_CLASS_LOCAL};
 
@@ -150,19 +151,41 @@ int perdure_shim_fail(const char *why)
 
 /* The entry is written first and is a part of what is put on disk: an attempt that replays it was begun by a
  * supervisor that had all of the journal on disk before. */
-int perdure_shim_commit(unsigned replicas, uint64_t timeout_ns)
+static int commit_here(const struct call *call)
+{
+  record_make_durable(control_record(call, 2, NULL, 0));
+  crash_point();
+  return 0;
+}
+
+/* What there was before it goes to the replicas, and the entry says what came of that. Its result is the error, or how many
+ * there were. */
+static int commit_there(const struct call *call, unsigned *ret_count)
+{
+  uint64_t end = atomic_load(&engine.tail.header->head);
+  crash_point();
+  int result = replicas_wait(end, (unsigned)call->args[0], call->args[1], ret_count);
+  crash_point();
+  struct draft draft;
+  draft_begin(&draft, call, JOURNAL_COMPLETE, result);
+  draft.tail.arg_count = 2;
+  draft_add(&draft, SEGMENT_OUTPUT, 2, ret_count, sizeof *ret_count);
+  record_make_durable(draft_append(&draft));
+  crash_point();
+  return result;
+}
+
+int perdure_shim_commit(unsigned replicas, uint64_t timeout_ns, unsigned *ret_count)
 {
   if (!control_present())
     return -ENOSYS;
   struct call call = {.id = CALL_ID_COMMIT, .shape = &control_shape, .args = {replicas, timeout_ns}};
   const struct journal_entry *entry = control_replay(&call, 2);
-  if (entry)
-    return control_replayed(entry);
-  int result = replicas ? -ENOTCONN : 0;
-  uint64_t position = control_record(&call, 2, NULL, result);
-  if (replicas)
-    return result;
-  record_make_durable(position);
-  crash_point();
-  return 0;
+  *ret_count = 0;
+  if (!entry)
+    return replicas ? commit_there(&call, ret_count) : commit_here(&call);
+  const struct journal_segment *count = journal_find_segment(entry, SEGMENT_OUTPUT, 2);
+  if (count && count->length == sizeof *ret_count)
+    raw_copy(ret_count, count->data, sizeof *ret_count);
+  return control_replayed(entry);
 }

@@ -115,8 +115,7 @@ uint64_t exchange_record_again(struct curl_handle *handle)
 /* Before the first byte is sent. */
 static void make_durable(uint64_t position)
 {
-  if (engine.tail.header->sync != TAIL_SYNC_NONE)
-    record_make_durable(position);
+  record_before_remote(position);
   crash_point();
 }
 

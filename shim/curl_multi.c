@@ -94,8 +94,8 @@ static void go_on(struct curl_group *group, const struct curl_real *real)
       if (handle->busy && !handle->added)
         add_again(group, handle, real);
   }
-  if (group->unsynced && engine.tail.header->sync != TAIL_SYNC_NONE)
-    record_make_durable(group->unsynced - 1);
+  if (group->unsynced)
+    record_before_remote(group->unsynced - 1);
   group->unsynced = 0;
 }
 

@@ -187,6 +187,9 @@ void record_complete(const struct call *call, int64_t result);
 void record_intent(struct draft *draft, const struct call *call);
 /* Waits until the entry at `position`, and all before it, are on disk. */
 void record_make_durable(uint64_t position);
+/* The entry at `position`, which this thread has appended, is the intent of a remote change, which is about to be made: it is where
+ * the run's sync and its other store have to have it, and this machine may act for the run. */
+void record_before_remote(uint64_t position);
 /* Appends RESULT, with the row's outputs. */
 void record_result(const struct call *call, int64_t result);
 /* Says something to people, once per run and bit. */

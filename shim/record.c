@@ -5,6 +5,7 @@
  * told apart by INTENT and RESULT. */
 #include "shim/blob.h"
 #include "shim/engine.h"
+#include "shim/replicas.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -150,24 +151,37 @@ void record_complete(const struct call *call, int64_t result)
   draft_append(&draft);
 }
 
-/* Until `position` is durable; a failing disk ends the process rather than the promise. */
-void record_make_durable(uint64_t position)
+/* Of the entry that this thread has appended there. */
+static uint32_t entry_size(uint64_t position)
 {
   const struct journal_entry *entry =
       (const struct journal_entry *)(engine.tail.ring + (position & (engine.tail.header->ring_size - 1)));
+  return entry->size;
+}
+
+/* Until `position` is durable; a failing disk ends the process rather than the promise. */
+void record_make_durable(uint64_t position)
+{
   blobs_sync();
-  int result = tail_sync_to(&engine.tail, position, position + entry->size);
+  int result = tail_sync_to(&engine.tail, position, position + entry_size(position));
   if (result < 0)
     engine_failed(TAIL_REPORT_FAILED, "the journal cannot be written to disk: ", "msync", result);
+}
+
+void record_before_remote(uint64_t position)
+{
+  if (engine.tail.header->sync != TAIL_SYNC_NONE)
+    record_make_durable(position);
+  replicas_before_remote(position + entry_size(position));
 }
 
 void record_intent(struct draft *draft, const struct call *call)
 {
   crash_point();
   uint64_t position = draft_append(draft);
-  uint32_t sync = engine.tail.header->sync;
-  bool remote = call->shape->class == CALL_CLASS_CHANGE_REMOTE;
-  if (sync == TAIL_SYNC_ALL || (sync == TAIL_SYNC_REMOTE && (remote || call->remote)))
+  if (call->shape->class == CALL_CLASS_CHANGE_REMOTE || call->remote)
+    record_before_remote(position);
+  else if (engine.tail.header->sync == TAIL_SYNC_ALL)
     record_make_durable(position);
   crash_point();
 }

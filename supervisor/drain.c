@@ -59,6 +59,10 @@ static void publish(struct tail_header *header, uint64_t position)
   atomic_fetch_add(&header->drained_futex, 1);
   /* Shared between processes, so not FUTEX_PRIVATE_FLAG. */
   syscall(SYS_futex, &header->drained_futex, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+  if (header->replication.on) {
+    atomic_fetch_add(&header->replication.wake, 1);
+    syscall(SYS_futex, &header->replication.wake, FUTEX_WAKE, 1, NULL, NULL, 0);
+  }
 }
 
 static int open_transaction(struct pass *pass)

@@ -23,10 +23,8 @@ struct packed_header {
 };
 _Static_assert(sizeof(struct packed_header) == 48, "it is a format");
 
-/* The script as it is, a string for each line. */
-static const char script[] =
-#include "redis_run.lua.inc"
-  ;
+/* redis_run.lua as it is. */
+extern const char redis_run_script[];
 
 struct redis_run {
   struct redis_address address;
@@ -127,7 +125,7 @@ static int ask(struct redis_run *run, struct command *command, redisReply **ret_
   if (error != -ENOENT)
     return error;
   command->words[0] = (struct redis_word){"EVAL", 4};
-  command->words[1] = (struct redis_word){script, sizeof script - 1};
+  command->words[1] = (struct redis_word){redis_run_script, strlen(redis_run_script)};
   return redis_link_ask(&run->link, command->words, command->count, 0, ret_reply, failure);
 }
 
@@ -151,7 +149,7 @@ static int hash_script(struct redis_run *run, struct failure *failure)
 {
   redisReply *reply;
   const struct redis_word words[] = {
-    {"SCRIPT", 6}, {"LOAD", 4}, {script, sizeof script - 1}};
+    {"SCRIPT", 6}, {"LOAD", 4}, {redis_run_script, strlen(redis_run_script)}};
   int error = redis_link_ask(&run->link, words, 3, 0, &reply, failure);
   if (error != 0)
     return error;
@@ -207,7 +205,7 @@ int redis_run_claim(struct redis_run *run, const struct redis_claim *claim, stru
     *ret_left_ms = number_at(reply, 2);
   if (error == 0) {
     run->epoch = number_at(reply, 1);
-    *ret_claimed = (struct redis_claimed){run->epoch, number_at(reply, 2), number_at(reply, 3),
+    *ret_claimed = (struct redis_claimed){run->epoch, number_at(reply, 2), number_at(reply, 3), number_at(reply, 4),
                                           before_ns + (int64_t)claim->lease_ms * 1000000};
   }
   if (reply)

@@ -31,6 +31,7 @@ struct redis_claimed {
   uint64_t epoch;
   uint64_t next_seq;     /* what comes next there */
   uint64_t end_position; /* of what is there */
+  uint64_t head_epoch;   /* of the owner who wrote the head last; 0: there is none */
   int64_t lease_until_ns; /* CLOCK_BOOTTIME */
 };
 

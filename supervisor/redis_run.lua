@@ -12,6 +12,7 @@
 --   next_seq        of the entry that has to come next
 --   end_position    of the last one
 --   state, head     the run's state, and all of its store but the chunks (redis_run.h)
+--   head_epoch      of the owner who wrote the head last: all before is in that one's own store
 -- KEYS[2] perdure:{ID}:chunks, a list, oldest first
 -- ARGV: verb, format, then what the verb takes. Returns {word, …}:
 --   ok, …           done
@@ -36,12 +37,13 @@ local function extend(lease_ms)
   redis.call('HSET', run, 'lease_until_us', whole(now_us() + tonumber(lease_ms) * 1000))
 end
 
-local there = redis.call('HMGET', run, 'format', 'epoch', 'owner', 'name', 'lease_until_us', 'next_seq', 'end_position')
+local there = redis.call('HMGET', run, 'format', 'epoch', 'owner', 'name', 'lease_until_us', 'next_seq', 'end_position',
+                         'head_epoch')
 if there[1] and there[1] ~= format then
   return {'format', there[1]}
 end
 
--- claim OWNER NAME LEASE_MS EPOCH_MIN: epoch, next_seq, end_position
+-- claim OWNER NAME LEASE_MS EPOCH_MIN: epoch, next_seq, end_position, head_epoch
 if verb == 'claim' then
   local owner, name, lease_ms, epoch_min = ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])
   if there[1] and there[3] ~= owner then
@@ -54,7 +56,7 @@ if verb == 'claim' then
   redis.call('HSET', run, 'format', format, 'epoch', whole(epoch), 'owner', owner, 'name', name,
              'next_seq', there[6] or '1', 'end_position', there[7] or '0')
   extend(lease_ms)
-  return {'ok', whole(epoch), there[6] or '1', there[7] or '0'}
+  return {'ok', whole(epoch), there[6] or '1', there[7] or '0', there[8] or '0'}
 end
 
 -- All others: EPOCH …
@@ -96,14 +98,14 @@ end
 
 -- head EPOCH STATE BYTES
 if verb == 'head' then
-  redis.call('HSET', run, 'state', ARGV[4], 'head', ARGV[5])
+  redis.call('HSET', run, 'state', ARGV[4], 'head', ARGV[5], 'head_epoch', ARGV[3])
   return {'ok'}
 end
 
 -- reset EPOCH: begun anew
 if verb == 'reset' then
   redis.call('DEL', chunks)
-  redis.call('HDEL', run, 'state', 'head')
+  redis.call('HDEL', run, 'state', 'head', 'head_epoch')
   redis.call('HSET', run, 'next_seq', '1', 'end_position', '0')
   return {'ok'}
 end

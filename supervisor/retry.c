@@ -51,7 +51,7 @@ static bool parse_number(const char *text, double unit, double max, uint64_t *re
   return true;
 }
 
-static bool parse_duration(const char *text, uint64_t *ret_ns)
+bool retry_duration_parse(const char *text, uint64_t *ret_ns)
 {
   static const struct {
     const char *name;
@@ -81,9 +81,9 @@ static bool parse_word(struct retry_policy *policy, unsigned word, const char *v
     policy->max_attempts = (uint32_t)number;
     return number >= 1;
   case WORD_MIN:
-    return parse_duration(value, &policy->min_delay_ns);
+    return retry_duration_parse(value, &policy->min_delay_ns);
   case WORD_MAX_DELAY:
-    return parse_duration(value, &policy->max_delay_ns);
+    return retry_duration_parse(value, &policy->max_delay_ns);
   case WORD_MULTIPLIER:
     if (!parse_number(value, RETRY_MILLION, RETRY_MULTIPLIER_MAX * (double)RETRY_MILLION, &number))
       return false;

@@ -38,6 +38,8 @@ bool retry_policy_of_values(const uint64_t values[JOURNAL_SCOPE_VALUES], struct 
 
 #define RETRY_DURATION_SIZE 32
 /* "100 ms", "1.5 s", "2 min": for people. */
+/* "200ms", "1s", "1m", as --retry has them. False: it is none. */
+bool retry_duration_parse(const char *text, uint64_t *ret_ns);
 void retry_duration_text(uint64_t duration_ns, char ret_text[RETRY_DURATION_SIZE]);
 
 #endif

@@ -68,6 +68,10 @@ struct run_options {
   bool keyless;          /* no Idempotency-Key is added; of a new run only */
   const char *retry;     /* as retry_policy_parse() takes it; NULL: as recorded, else the default */
   bool replayable;       /* what is kept of changed files stays after the end; of a new run only */
+  const char *store;     /* another store (redis_address.h); NULL: as recorded, else none */
+  unsigned lease_ms;     /* how long this machine is that one's owner of the run without a word; 0: the default */
+  unsigned before_remote; /* 1: that one's primary has a remote change's intent before it is made, 2: a replica too, ...; 0: nobody */
+  bool stop_on_store_loss; /* rather than wait */
   uint64_t crash_at;     /* kill point that this attempt dies at, from 1; 0: none */
   /* One line for a person, without a newline; also called from the drain's thread. */
   void (*say)(enum run_loudness loudness, const char *line, void *context);

@@ -37,6 +37,8 @@ struct run_attempt {
   bool undone;        /* a region was taken back: entries between these two are left out */
   uint64_t undone_begin, undone_end;
   bool keyless;       /* no Idempotency-Key is added to requests */
+  struct replication *replication; /* NULL: the run has no other store */
+  char store_url[2048];            /* of that one */
 };
 
 void run_say(const struct run_attempt *attempt, enum run_loudness loudness, const char *format, ...)

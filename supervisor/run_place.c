@@ -140,6 +140,20 @@ int run_place_find(const char *base, const char *id, struct run_place *ret_place
   return 0;
 }
 
+int run_place_folders(const struct run_place *place, struct failure *failure)
+{
+  static const char *const folders[] = {"kept", "blobs"};
+  char path[PATH_MAX];
+
+  for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+    run_place_path(place, folders[i], path);
+    if (mkdir(path, 0700) < 0)
+      return failure_set(failure, -errno, "cannot make %s: %s; look at that directory's permissions",
+                         path, strerror(errno));
+  }
+  return 0;
+}
+
 void run_place_path(const struct run_place *place, const char *name, char *ret_path)
 {
   assert(strlen(place->directory) + 1 + strlen(name) < PATH_MAX);

@@ -39,6 +39,8 @@ int run_place_existing(const char *base, const char *id, struct run_place *ret_p
                        struct failure *failure);
 /* Makes the directories. Refuses one that belongs to somebody else. */
 int run_place_make(const struct run_place *place, struct failure *failure);
+/* The folders that a run's directory holds. */
+int run_place_folders(const struct run_place *place, struct failure *failure);
 /* DIRECTORY/NAME of the run, into PATH_MAX bytes, which is always enough. */
 void run_place_path(const struct run_place *place, const char *name, char *ret_path);
 /* Removes everything of the run but `owner` and the directory itself, the store first. */

@@ -6,11 +6,11 @@
 #include "supervisor/run_attempt.h"
 
 #include "supervisor/boundary.h"
+#include "supervisor/run_replication.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 int run_check_program(struct run_attempt *attempt, int *ret_status, struct failure *failure)
@@ -58,6 +58,8 @@ static int write_store(struct run_attempt *attempt, struct failure *failure)
   if (error == 0)
     error = store_attempt_begin(store, attempt->number, attempt->first_seq, failure);
   if (error == 0)
+    error = run_replication_remember(attempt, failure);
+  if (error == 0)
     error = run_set_state(store, RUN_STATE_RUNNING, failure);
   if (error == 0)
     return store_commit(store, failure);
@@ -67,7 +69,6 @@ static int write_store(struct run_attempt *attempt, struct failure *failure)
 
 static int make_files(struct run_attempt *attempt, struct failure *failure)
 {
-  static const char *const folders[] = {"kept", "blobs"};
   struct run_beginning beginning = {.mode = TAIL_MODE_LIVE, .stream_next = 1};
   char path[PATH_MAX];
   unsigned ended;
@@ -81,12 +82,9 @@ static int make_files(struct run_attempt *attempt, struct failure *failure)
     run_advise(failure, "free some space, or give another directory with --dir or PERDURE_DIR");
     return error;
   }
-  for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
-    run_place_path(&attempt->place, folders[i], path);
-    if (mkdir(path, 0700) < 0)
-      return failure_set(failure, -errno, "cannot make %s: %s; look at that directory's permissions",
-                         path, strerror(errno));
-  }
+  error = run_place_folders(&attempt->place, failure);
+  if (error < 0)
+    return error;
   attempt->lock_number = run_spawn_lock_number(&attempt->recipe.limits, &attempt->descriptors);
   error = run_tail_make(attempt, &beginning, failure);
   if (error < 0)
@@ -120,6 +118,8 @@ int run_prepare(struct run_attempt *attempt, int *ret_status, struct failure *fa
     return error;
   /* Not what is left of a finished run, and not the lock that its daemons still hold. */
   error = run_place_clear(&attempt->place, failure);
+  if (error == 0)
+    error = run_replication_reset(attempt, failure);
   if (error == 0)
     error = make_files(attempt, failure);
   if (error < 0) {

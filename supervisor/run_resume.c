@@ -4,7 +4,7 @@
  *
  * A crash at any line is harmless: draining skips what the store has, looking changes nothing but an
  * append's surplus, feed and tail are replaced by rename, and the state moves in one transaction. */
-#include "supervisor/run_attempt.h"
+#include "supervisor/run_replication.h"
 
 #include "journal/call_table.h"
 
@@ -212,6 +212,8 @@ static int write_store(struct run_attempt *attempt, struct failure *failure)
     error = store_attempt_begin(attempt->store, attempt->number, attempt->first_seq, failure);
   if (error == 0)
     error = run_regions_remember(attempt, failure);
+  if (error == 0)
+    error = run_replication_remember(attempt, failure);
   if (error == 0)
     error = run_set_state(attempt->store, RUN_STATE_RUNNING, failure);
   if (error == 0)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From the command line to the program's exit status: run_start(). See run.h for what a crash leaves. */
-#include "supervisor/run_attempt.h"
+#include "supervisor/replication.h"
+#include "supervisor/run_replication.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -118,13 +119,21 @@ int run_attempt_run(struct run_attempt *attempt, bool drained, struct run_end *r
     return failure_set(failure, error, "cannot supervise the run: %s; free some memory", strerror(-error));
   if (drained)
     error = drain_start(&attempt->tail, attempt->store, drain_reported, attempt, &drain, failure);
+  if (error == 0 && drained)
+    error = run_replication_start(attempt, failure);
   if (error < 0) {
+    struct failure ignored;
+
     supervisor_rests(attempt->tail.header);
+    if (drain != NULL)
+      drain_stop(drain, &ignored);
     return error;
   }
   error = run_spawn(&spawn, &pid, ret_status, failure);
   if (error == 0) {
     attempt->spawned = true;
+    if (attempt->replication)
+      replication_watch(attempt->replication, pid);
     error = run_wait(pid, ret_end, failure);
     if (error < 0) { /* it must not go on unwatched */
       kill(pid, SIGKILL);
@@ -140,6 +149,11 @@ int run_attempt_run(struct run_attempt *attempt, bool drained, struct run_end *r
   supervisor_rests(attempt->tail.header);
   if (drain != NULL)
     drain_error = drain_stop(drain, &drain_failure);
+  if (error == 0 && run_replication_halt(attempt, &drain_failure) < 0) {
+    *ret_status = RUN_EXIT_FAILED;
+    return failure_set(failure, -ESTALE, "run %s: %.800s; it is ended here, and nothing more of it is done", attempt->place.id,
+                       drain_failure.text);
+  }
   if (error == 0 && drain_error < 0) {
     *ret_status = RUN_EXIT_FAILED;
     return failure_set(failure, drain_error, "run %s has ended, and the newest part of its journal "
@@ -229,10 +243,12 @@ static int look_at_run(struct run_attempt *attempt, enum begin *ret_begin, int *
 static int begin_and_run(struct run_attempt *attempt, int *ret_status, struct failure *failure)
 {
   struct run_end end;
-  enum begin begin;
+  enum begin begin = BEGIN_NOTHING;
   bool over = false;
-  int error = look_at_run(attempt, &begin, ret_status, failure);
+  int error = run_replication_begin(attempt, failure);
 
+  if (error == 0)
+    error = look_at_run(attempt, &begin, ret_status, failure);
   attempt->retry.again = false;
   if (error < 0 || begin == BEGIN_NOTHING)
     return error;
@@ -260,10 +276,19 @@ static int begin_and_run(struct run_attempt *attempt, int *ret_status, struct fa
   return error;
 }
 
+/* The same, with the run's other store. */
+static int one_attempt(struct run_attempt *attempt, int *ret_status, struct failure *failure)
+{
+  int error = begin_and_run(attempt, ret_status, failure);
+
+  run_replication_finish(attempt);
+  return error;
+}
+
 /* Attempts, until one ends as it is to end, or the policy or a person ends the waiting. */
 static int run_attempts(struct run_attempt *attempt, int *ret_status, struct failure *failure)
 {
-  int signal, error = begin_and_run(attempt, ret_status, failure);
+  int signal, error = one_attempt(attempt, ret_status, failure);
 
   while (error == 0 && attempt->retry.again) {
     if (!run_retry_wait(attempt, &signal)) {
@@ -275,7 +300,7 @@ static int run_attempts(struct run_attempt *attempt, int *ret_status, struct fai
     *ret_status = RUN_EXIT_FAILED;
     error = run_retry_prepare(attempt, failure);
     if (error == 0)
-      error = begin_and_run(attempt, ret_status, failure);
+      error = one_attempt(attempt, ret_status, failure);
   }
   return error;
 }

@@ -23,14 +23,16 @@ static bool in_head(const char *table)
   return strcmp(table, "chunk") != 0;
 }
 
-static int for_tables(struct store *store, const char *format, const char *action, struct failure *failure)
+/* BEFORE TABLE, or BEFORE TABLE BETWEEN TABLE, for each of the head's. */
+static int for_tables(struct store *store, const char *before, const char *between, const char *action,
+                      struct failure *failure)
 {
   int error = 0;
   for (size_t i = 0; error == 0 && i < sizeof tables / sizeof tables[0]; i++) {
     char sql[256];
     if (!in_head(tables[i]))
       continue;
-    snprintf(sql, sizeof sql, format, tables[i], tables[i]);
+    snprintf(sql, sizeof sql, "%s%s%s%s", before, tables[i], between ? between : "", between ? tables[i] : "");
     error = store_execute(store, sql, action, failure);
   }
   return error;
@@ -42,7 +44,7 @@ int store_head_take(struct store *store, void **ret_bytes, size_t *ret_length, s
   int error = store_execute(store, ATTACH, "read", failure);
   if (error != 0)
     return error;
-  error = for_tables(store, "CREATE TABLE head.%s AS SELECT * FROM main.%s", "read", failure);
+  error = for_tables(store, "CREATE TABLE head.", " AS SELECT * FROM main.", "read", failure);
   if (error == 0) {
     unsigned char *image = sqlite3_serialize(store->database, "head", &length, 0);
     *ret_bytes = image ? malloc((size_t)length) : NULL;
@@ -57,7 +59,7 @@ int store_head_take(struct store *store, void **ret_bytes, size_t *ret_length, s
   return error;
 }
 
-/* Only outside of a transaction can a database be attached: the image is copied by way of a connection of its own. */
+/* Inside a transaction no database can be attached: the image has a connection of its own. */
 static int copy_rows(struct store *store, sqlite3 *image, const char *table, struct failure *failure)
 {
   sqlite3_stmt *from = NULL, *to = NULL;
@@ -104,7 +106,7 @@ int store_head_put(struct store *store, const void *bytes, size_t length, struct
                           SQLITE_DESERIALIZE_FREEONCLOSE | SQLITE_DESERIALIZE_READONLY) != SQLITE_OK)
     error = failure_set(failure, -EBADMSG, "the head of the run is damaged: it is no database");
   if (error == 0)
-    error = for_tables(store, "DELETE FROM main.%s", "write to", failure);
+    error = for_tables(store, "DELETE FROM main.", NULL, "write to", failure);
   for (size_t i = 0; error == 0 && i < sizeof tables / sizeof tables[0]; i++)
     if (in_head(tables[i]))
       error = copy_rows(store, image, tables[i], failure);

@@ -250,7 +250,7 @@ static int see(const struct store_chunk *chunk, void *context)
 static void test_reading(const struct redis_server *server)
 {
   static char texts[200][64];
-  struct store_chunk chunks[200];
+  struct store_chunk chunks[200] = {{0}};
   struct redis_run *run = opened(server, "read");
   struct redis_claimed claimed;
   uint64_t next;

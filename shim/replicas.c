@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Writes nothing but what the supervisor is asked for, which is of this attempt. A crash at any line is harmless. */
+#include "shim/replicas.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <time.h>
+
+/* Nobody waits for ever on a supervisor that does not answer: it is looked at again. */
+#define LOOK_NS 100000000l
+
+static int64_t boottime_ns(void)
+{
+  struct timespec now;
+  raw_syscall2(SYS_clock_gettime, CLOCK_BOOTTIME, (uint64_t)&now);
+  return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static void wait_for_news(struct tail_replication *replication, uint32_t seen)
+{
+  const struct timespec look = {0, LOOK_NS};
+  raw_syscall6(SYS_futex, (uint64_t)&replication->news, FUTEX_WAIT, seen, (uint64_t)&look, 0, 0);
+}
+
+static void wake(_Atomic uint32_t *word)
+{
+  atomic_fetch_add(word, 1);
+  raw_syscall6(SYS_futex, (uint64_t)word, FUTEX_WAKE, 1, 0, 0, 0);
+}
+
+static void ask_for(struct tail_header *header, uint64_t end)
+{
+  uint64_t wanted = atomic_load(&header->replication.wanted);
+  while (wanted < end && !atomic_compare_exchange_weak(&header->replication.wanted, &wanted, end)) {
+  }
+  wake(&header->drain_futex);
+  wake(&header->replication.wake);
+}
+
+int replicas_wait(uint64_t end, unsigned replicas, uint64_t timeout_ns, unsigned *ret_count)
+{
+  struct tail_header *header = engine.tail.header;
+  struct tail_replication *replication = &header->replication;
+  int result = 0;
+  if (!replication->on || replicas > TAIL_REPLICAS_MAX)
+    return -ENOTCONN;
+  int64_t until = timeout_ns && timeout_ns < INT64_MAX / 2 ? boottime_ns() + (int64_t)timeout_ns : INT64_MAX;
+  atomic_fetch_add(&replication->waiting[replicas], 1);
+  ask_for(header, end);
+  for (;;) {
+    uint32_t seen = atomic_load(&replication->news);
+    if (atomic_load(&replication->acknowledged[replicas]) >= end)
+      break;
+    if (boottime_ns() >= until) {
+      result = -ETIMEDOUT;
+      break;
+    }
+    wait_for_news(replication, seen);
+  }
+  atomic_fetch_sub(&replication->waiting[replicas], 1);
+  if (ret_count)
+    *ret_count = atomic_load(&replication->count);
+  return result;
+}
+
+void replicas_before_remote(uint64_t end)
+{
+  struct tail_replication *replication = &engine.tail.header->replication;
+  if (!replication->on)
+    return;
+  if (replication->before_remote)
+    replicas_wait(end, replication->before_remote - 1, 0, NULL);
+  for (;;) {
+    uint32_t seen = atomic_load(&replication->news);
+    if (boottime_ns() < atomic_load(&replication->lease_until_ns))
+      return;
+    wait_for_news(replication, seen);
+  }
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What replication.c and its thread share; nobody else includes it. */
+#ifndef PERDURE_SUPERVISOR_REPLICATION_INTERNAL_H
+#define PERDURE_SUPERVISOR_REPLICATION_INTERNAL_H
+
+#include "journal/tail.h"
+#include "supervisor/replication.h"
+
+#include <pthread.h>
+
+struct replication {
+  struct replication_options options;
+  char run_id[RUN_ID_SIZE];
+  struct redis_run *run;
+  uint64_t epoch, head_epoch;
+  uint64_t left_ms;       /* of another's lease, when a claim failed */
+  uint64_t next_seq;      /* what comes next there */
+  uint64_t sent_end;      /* position: the primary has all below */
+  int64_t lease_until_ns; /* CLOCK_BOOTTIME */
+  /* while the thread runs */
+  pthread_t thread;
+  char *store_path;
+  struct tail_header *header; /* NULL: it does not */
+  _Atomic int32_t pid;        /* 0: not known yet */
+  _Atomic uint32_t stop;
+  int lost;                   /* why the run is not this machine's any more; 0: it is. Read after the thread's end */
+  struct failure lost_why;
+};
+
+void replication_say(const struct replication *replication, enum run_loudness loudness, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+int replication_claim(struct replication *replication, uint64_t epoch, struct failure *failure);
+/* Sends what the store has more. Errors of redis_run_append(). */
+int replication_send(struct replication *replication, struct store *store, struct failure *failure);
+/* There is a new lease: the program, if it runs, is told. */
+void replication_has_lease(struct replication *replication, int64_t lease_until_ns);
+
+#endif

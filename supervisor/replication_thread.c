@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The thread that sends what is drained, keeps the lease, and tells the program who has acknowledged what. It owns nothing
+ * that a crash could lose. */
+#include "supervisor/replication_internal.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+/* After an error the next try is as late as this. */
+#define RETRY_NS 200000000l
+/* How long WAIT may hold up what else there is to do. */
+#define WAIT_STEP_MS 100u
+
+static int64_t boottime_ns(void)
+{
+  struct timespec now;
+  clock_gettime(CLOCK_BOOTTIME, &now);
+  return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static void tell_program(struct tail_replication *shared)
+{
+  atomic_fetch_add(&shared->news, 1);
+  syscall(SYS_futex, &shared->news, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+void replication_has_lease(struct replication *replication, int64_t lease_until_ns)
+{
+  replication->lease_until_ns = lease_until_ns;
+  if (!replication->header)
+    return;
+  struct tail_replication *shared = &replication->header->replication;
+  bool had_ended = atomic_load(&shared->lease_until_ns) <= boottime_ns();
+  atomic_store(&shared->lease_until_ns, lease_until_ns);
+  if (had_ended)
+    tell_program(shared);
+}
+
+static int renew(struct replication *replication, struct failure *failure)
+{
+  uint64_t next_seq;
+  int64_t lease_until_ns;
+  int error = redis_run_renew(replication->run, replication->options.lease_ms, &next_seq, &lease_until_ns, failure);
+  if (error != 0)
+    return error;
+  if (next_seq < replication->next_seq)
+    replication->next_seq = next_seq;
+  replication_has_lease(replication, lease_until_ns);
+  return 0;
+}
+
+/* ---- acknowledgements ---- */
+
+/* How many replicas somebody waits for; -1: nobody does. */
+static int most_waited_for(const struct tail_replication *shared)
+{
+  uint64_t wanted = atomic_load(&shared->wanted);
+  for (int n = TAIL_REPLICAS_MAX; n >= 0; n--)
+    if (atomic_load(&shared->waiting[n]) && atomic_load(&shared->acknowledged[n]) < wanted)
+      return n;
+  return -1;
+}
+
+static void acknowledge(struct replication *replication, unsigned count, uint64_t end)
+{
+  struct tail_replication *shared = &replication->header->replication;
+  bool news = false;
+  for (unsigned n = 0; n <= count && n <= TAIL_REPLICAS_MAX; n++)
+    if (atomic_load(&shared->acknowledged[n]) < end) {
+      atomic_store(&shared->acknowledged[n], end);
+      news = true;
+    }
+  if (news)
+    tell_program(shared);
+}
+
+/* What has been written on this connection is what WAIT asks about: a new one has to write first. */
+static int ask_replicas(struct replication *replication, bool *wrote, struct failure *failure)
+{
+  struct tail_replication *shared = &replication->header->replication;
+  int wanted = most_waited_for(shared);
+  unsigned count = 0;
+  if (wanted <= 0)
+    return 0;
+  uint64_t next_before = replication->next_seq;
+  int error = *wrote ? 0 : renew(replication, failure);
+  if (error != 0 || replication->next_seq < next_before)
+    return error;
+  *wrote = true;
+  uint64_t end = replication->sent_end;
+  error = redis_run_wait(replication->run, (unsigned)wanted, WAIT_STEP_MS, &count, failure);
+  if (error == -ETIME)
+    error = 0;
+  if (error != 0)
+    return error;
+  atomic_store(&shared->count, count);
+  acknowledge(replication, count, end);
+  return 0;
+}
+
+/* ---- one round ---- */
+
+static int send_and_ask(struct replication *replication, struct store *store, struct failure *failure)
+{
+  uint64_t sent_before = replication->sent_end;
+  int error = replication_send(replication, store, failure);
+  if (error != 0)
+    return error;
+  bool wrote = replication->sent_end != sent_before;
+  acknowledge(replication, 0, replication->sent_end);
+  if (!wrote && boottime_ns() > replication->lease_until_ns - (int64_t)replication->options.lease_ms * 1000000 * 2 / 3) {
+    error = renew(replication, failure);
+    wrote = true;
+  }
+  return error == 0 ? ask_replicas(replication, &wrote, failure) : error;
+}
+
+/* The server may have forgotten the run: then it is ours as before, or another's. */
+static int one_round(struct replication *replication, struct store *store, struct failure *failure)
+{
+  int error = send_and_ask(replication, store, failure);
+  if (error != -ENOENT)
+    return error;
+  error = replication_claim(replication, replication->epoch, failure);
+  return error == 0 ? replication_send_head(replication, store, failure) : error;
+}
+
+/* Another owner has the run: nothing more may happen here. Whoever is about to change something remotely waits for a lease
+ * that does not come, until it is ended. */
+static void lose(struct replication *replication, int error, const struct failure *why)
+{
+  replication->lost = error;
+  replication->lost_why = *why;
+  atomic_store(&replication->header->replication.lease_until_ns, 0);
+  atomic_store(&replication->header->stopped, 1);
+  int32_t pid = atomic_load(&replication->pid);
+  if (pid > 0)
+    kill(pid, SIGKILL);
+}
+
+static bool is_final(const struct replication *replication, int error)
+{
+  if (error == -ESTALE || error == -EBUSY || error == -EPROTO)
+    return true;
+  return error != 0 && replication->options.stop_on_loss && boottime_ns() > replication->lease_until_ns;
+}
+
+static void report(struct replication *replication, int error, int last, const struct failure *failure)
+{
+  if (error != 0 && error != last)
+    replication_say(replication, SAY_ERROR, "run %s: %s; nothing is lost: the run goes on, and its remote changes wait once its lease "
+                    "has ended", replication->run_id, failure->text);
+  else if (error == 0 && last != 0)
+    replication_say(replication, SAY_ERROR, "run %s: the other store works again", replication->run_id);
+}
+
+static void wait_for_work(struct replication *replication, uint32_t seen, int error)
+{
+  long ns = (long)replication->options.lease_ms * 1000000 / 4;
+  if (error != 0 || most_waited_for(&replication->header->replication) >= 0)
+    ns = RETRY_NS;
+  const struct timespec timeout = {ns / 1000000000, ns % 1000000000};
+  if (!atomic_load(&replication->stop))
+    syscall(SYS_futex, &replication->header->replication.wake, FUTEX_WAIT, seen, &timeout, NULL, 0);
+}
+
+static void *run(void *argument)
+{
+  struct replication *replication = argument;
+  struct failure failure;
+  struct store *store = NULL;
+  int last = 0;
+  for (bool stop = false; !stop;) {
+    uint32_t seen = atomic_load(&replication->header->replication.wake);
+    stop = atomic_load(&replication->stop);
+    int error = store ? 0 : store_open(replication->store_path, true, &store, &failure);
+    if (error == 0)
+      error = one_round(replication, store, &failure);
+    if (is_final(replication, error)) {
+      lose(replication, error, &failure);
+      break;
+    }
+    report(replication, error, last, &failure);
+    last = error;
+    wait_for_work(replication, seen, error);
+  }
+  store_close(store);
+  return NULL;
+}
+
+/* ---- from the supervisor ---- */
+
+int replication_start(struct replication *replication, const char *store_path, struct tail_header *header,
+                      struct failure *failure)
+{
+  sigset_t all, before;
+  replication->store_path = strdup(store_path);
+  if (!replication->store_path)
+    return failure_set(failure, -ENOMEM, "cannot send the journal to the other store: out of memory");
+  replication->header = header;
+  header->replication.on = 1;
+  header->replication.before_remote = replication->options.before_remote;
+  atomic_store(&header->replication.lease_until_ns, replication->lease_until_ns);
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  int error = pthread_create(&replication->thread, NULL, run, replication);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  if (error != 0) {
+    replication->header = NULL;
+    return failure_set(failure, -error, "cannot send the journal to the other store: %s", strerror(error));
+  }
+  return 0;
+}
+
+void replication_watch(struct replication *replication, pid_t pid)
+{
+  atomic_store(&replication->pid, pid);
+  if (atomic_load(&replication->header->stopped)) /* lost before it was known */
+    kill(pid, SIGKILL);
+}
+
+static void stop_thread(struct replication *replication)
+{
+  struct tail_replication *shared = &replication->header->replication;
+  atomic_store(&replication->stop, 1);
+  atomic_fetch_add(&shared->wake, 1);
+  syscall(SYS_futex, &shared->wake, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+  pthread_join(replication->thread, NULL);
+  replication->header = NULL;
+  atomic_store(&replication->pid, 0);
+  atomic_store(&replication->stop, 0);
+  free(replication->store_path);
+  replication->store_path = NULL;
+}
+
+int replication_halt(struct replication *replication, struct failure *failure)
+{
+  if (replication->header)
+    stop_thread(replication);
+  if (replication->lost != 0)
+    *failure = replication->lost_why;
+  return replication->lost;
+}
+
+int replication_finish(struct replication *replication, struct store *store, struct failure *failure)
+{
+  int error = replication_send_head(replication, store, failure);
+  return error == 0 ? redis_run_release(replication->run, failure) : error;
+}

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# Real Redis servers on 127.0.0.1, each on a free port, ended by their own process ids.
+
+redis_pids=()
+
+# redis_start NAME OPTION...: sets redis_port; its folder is NAME, its process id in redis_pid_NAME.
+redis_start() {
+  local name=$1 folder="$BATS_TEST_TMPDIR/redis-$1" try
+  shift
+  mkdir -p "$folder"
+  for try in 1 2 3 4 5; do
+    redis_port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+    redis_start_on "$name" "$redis_port" "$@" && return
+  done
+  fail "no redis-server has started: $try tries"
+}
+
+# redis_start_on NAME PORT OPTION...
+redis_start_on() {
+  local name=$1 port=$2 folder="$BATS_TEST_TMPDIR/redis-$1" line
+  shift 2
+  [ -p "$folder/log" ] || mkfifo "$folder/log"
+  redis-server --port "$port" --bind 127.0.0.1 --save '' --dir "$folder" --repl-diskless-sync-delay 0 "$@" > "$folder/log" 3>&- &
+  redis_pids+=($!)
+  printf -v "redis_pid_$name" %s "$!"
+  exec 5< "$folder/log"
+  while read -r line <&5; do
+    [[ $line != *"Ready to accept connections"* ]] || break
+  done
+  # Nobody reads on: the server's log must not block it.
+  cat <&5 > "$folder/said" 3>&- &
+  redis_pids+=($!)
+  exec 5<&-
+  [[ $line == *"Ready to accept connections"* ]]
+}
+
+# redis_kill NAME: with all that it has.
+redis_kill() {
+  local pid="redis_pid_$1"
+  kill -9 "${!pid}"
+  wait "${!pid}" 2> /dev/null || true
+}
+
+stop_redis() {
+  local pid
+  for pid in "${redis_pids[@]}"; do
+    kill -9 "$pid" 2> /dev/null || true
+    wait "$pid" 2> /dev/null || true
+  done
+  redis_pids=()
+}

@@ -1,0 +1,207 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Another store: the journal in Redis, runs that go on on another machine (another directory of perdure's), and one owner
+# at a time.
+
+bats_require_minimum_version 1.5.0
+
+setup() {
+  load domain.bash
+  load redis.bash
+  set_up_place
+  redis_start primary
+  store="redis://127.0.0.1:$redis_port"
+  primary_port=$redis_port
+  programs="$(dirname "$PERDURE_ITSELF")/tests/programs"
+}
+
+teardown() {
+  [ -z "${supervisor-}" ] || kill -9 -- "-$supervisor" 2> /dev/null || true
+  [ -z "${counting-}" ] || kill "$counting"
+  stop_redis
+}
+
+# A server that writes a line for each request that it executes, into $effects.
+start_counting() {
+  mkfifo "$BATS_TEST_TMPDIR/port"
+  effects="$BATS_TEST_TMPDIR/effects"
+  : > "$effects"
+  cat > "$BATS_TEST_TMPDIR/server.py" <<'SCRIPT'
+import http.server, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        with open(sys.argv[2], "a") as effects:
+            effects.write(f"{body} {self.headers['Idempotency-Key']}\n")
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+    def log_message(self, *ignored):
+        pass
+server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+with open(sys.argv[1], "w") as port:
+    port.write(f"{server.server_port}\n")
+server.serve_forever()
+SCRIPT
+  python3 "$BATS_TEST_TMPDIR/server.py" "$BATS_TEST_TMPDIR/port" "$effects" 3>&- &
+  counting=$!
+  read -r counting_port < "$BATS_TEST_TMPDIR/port"
+}
+
+# Ten payments, one behind the other; the fourth waits until the FIFO `go` has a writer, when it is there.
+write_payments() {
+  start_counting
+  cat > pay.sh <<SCRIPT
+for n in 1 2 3 4 5 6 7 8 9 10; do
+  curl -sS -d "n=\$n" http://127.0.0.1:$counting_port/
+  [ "\$n" != 3 ] || [ ! -p go ] || { echo > up; read -r _ < go; }
+done
+SCRIPT
+}
+
+# start_payments OPTION...: on the first machine, up to behind the third payment. $supervisor, the leader of its group.
+start_payments() {
+  mkfifo up go
+  setsid "$PERDURE_ITSELF" run --id job --store "$store" "$@" -- bash pay.sh > out 2> err 3>&- &
+  supervisor=$!
+  read -t 20 -r _ < up
+}
+
+on_another_machine() {
+  PERDURE_DIR="$BATS_TEST_TMPDIR/elsewhere" "$PERDURE" "$@"
+}
+
+# Each payment has been asked for, and with one key.
+assert_paid_once() {
+  assert_equal "$(sort -u "$effects" | wc -l)" 10
+  assert_equal "$(cut -d' ' -f1 "$effects" | sort -u | wc -l)" 10
+}
+
+# The last one whose answer the other store did not have yet, and no other, was asked for again.
+assert_only_the_last_again() {
+  run bash -c "sort $effects | uniq -d | cut -d' ' -f1"
+  [ -z "$output" ] || assert_output n=3
+}
+
+@test "a run that has finished is known on a machine that has never seen it" {
+  run_durable --id job --store "$store" -- sh -c 'echo done; exit 3'
+  assert_equal "$status" 3
+  run --separate-stderr on_another_machine run --id job --store "$store" -- sh -c 'echo done; exit 3'
+  assert_equal "$status" 3
+  assert_output ''
+  [[ $stderr == *"taken over from another machine"*"has finished with status 3 already"* ]]
+  run on_another_machine verify job
+  assert_output --partial 'no defect'
+}
+
+@test "a run whose machine is gone goes on elsewhere: what was answered before the last remote change is not sent again" {
+  write_payments
+  start_payments --lease 500ms --min-replicas 0
+  kill -9 -- "-$supervisor"
+  wait "$supervisor" 2> /dev/null || true
+  rm go
+  run --separate-stderr on_another_machine run --id job --store "$store" -- bash pay.sh
+  assert_equal "$status" 0
+  assert_paid_once
+  # The first machine, back again, has nothing left to do.
+  run_durable --id job --store "$store" -- bash pay.sh
+  assert_equal "$status" 0
+  [[ $stderr == *"has finished with status 0 already"* ]]
+  assert_paid_once
+  assert_only_the_last_again
+}
+
+@test "an owner that was frozen does nothing more when it wakes behind a takeover" {
+  write_payments
+  start_payments --lease 500ms --min-replicas 0
+  kill -STOP -- "-$supervisor"
+  mv go gone
+  run --separate-stderr on_another_machine run --id job --store "$store" -- bash pay.sh
+  assert_equal "$status" 0
+  executed=$(wc -l < "$effects")
+  kill -CONT -- "-$supervisor"
+  # Not waiting for a reader, who may be dead.
+  exec 6<> gone
+  echo >&6
+  wait "$supervisor" && status=0 || status=$?
+  exec 6>&-
+  assert_equal "$status" 125
+  assert_file_contains err 'taken over by'
+  assert_paid_once
+  assert_only_the_last_again
+  assert_equal "$(wc -l < "$effects")" "$executed"
+}
+
+@test "while an owner lives, another machine is refused, and told whose the run is" {
+  write_payments
+  start_payments --lease 500ms
+  run --separate-stderr on_another_machine run --id job --store "$store" -- bash pay.sh
+  assert_equal "$status" 125
+  [[ $stderr == *"the run is $(hostname):$PERDURE_DIR's"* ]]
+  echo > go
+  wait "$supervisor"
+  assert_paid_once
+}
+
+@test "a store that begins anew in the middle of a run has all of it at the end" {
+  write_payments
+  start_payments --lease 500ms --min-replicas 0
+  redis_kill primary
+  redis_start_on primary "$primary_port"
+  echo > go
+  wait "$supervisor"
+  assert_paid_once
+  run --separate-stderr on_another_machine run --id job --store "$store" -- bash pay.sh
+  assert_equal "$status" 0
+  [[ $stderr == *"has finished with status 0 already"* ]]
+  run on_another_machine verify job
+  assert_output --partial 'no defect'
+}
+
+@test "a store that is lost is said, and the run stops when it is to" {
+  write_payments
+  start_payments --lease 500ms --min-replicas 0 --on-store-loss stop
+  redis_kill primary
+  wait "$supervisor" && status=0 || status=$?
+  assert_equal "$status" 125
+  assert_file_contains err 'does not answer'
+  assert_equal "$(wc -l < "$effects")" 3
+}
+
+@test "a commit waits for as many replicas as it says, and counts them" {
+  local replicas=3 wanted
+  for name in one two three; do
+    redis_start "$name" --replicaof "127.0.0.1 $primary_port"
+    redis-cli -p "$primary_port" SET "$name" there > said
+    until [ "$(redis-cli -p "$redis_port" GET "$name")" = there ]; do :; done
+  done
+  for name in three two one none; do
+    for wanted in 0 1 2 3 4; do
+      run --separate-stderr perdure run -q --id "commit-$replicas-$wanted" --store "$store" -- "$programs/committing" "$wanted" 700
+      if [ "$wanted" = 0 ]; then
+        assert_output 'committed, 0'
+      elif [ "$wanted" -le "$replicas" ]; then
+        assert_output --regexp "^committed, [$wanted-$replicas]$"
+      else
+        assert_output "timeout, $replicas"
+      fi
+    done
+    [ "$name" = none ] || redis_kill "$name"
+    replicas=$((replicas - 1))
+  done
+}
+
+@test "what is wrong with a store's address, its password or its server is one line" {
+  run_durable --store http://there -- true
+  assert_equal "$status" 125
+  [[ $stderr == *"begins with no redis://"* ]]
+  run_durable --store redis://127.0.0.1:1 -- true
+  assert_equal "$status" 125
+  [[ $stderr == *"redis://127.0.0.1:1/0 does not answer"* ]]
+  redis_start locked --requirepass secret
+  run_durable --store "redis://:wrong@127.0.0.1:$redis_port" -- true
+  assert_equal "$status" 125
+  [[ $stderr == *"correct its user and password"* && $stderr != *wrong@* ]]
+  run_durable --store "redis://:secret@127.0.0.1:$redis_port" -- true
+  assert_equal "$status" 0
+}
