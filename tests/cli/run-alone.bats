@@ -82,7 +82,7 @@ exec 4> >(cat > got; echo end >> got)
 echo first >&4
 while [ "$(wc -l < got)" -lt 1 ]; do sleep 0.05; done
 echo $$ > up
-until [ -e goes-on ]; do sleep 0.05; done
+until [ -e goes-on ]; do : > waiting; sleep 0.05; done
 echo second >&4
 exec 4>&-
 wait $!
@@ -95,6 +95,8 @@ assert_one_end() {
   "$PERDURE" run -q --no-retry --id job -- /bin/bash feeding &
   supervisor=$!
   read -t 10 -r program <> up
+  # A named pipe that is open at the kill is another matter.
+  until [ -e waiting ]; do :; done
   kill -9 "${!1}"
   await_supervisor
   assert_equal "$status" 137
