@@ -70,3 +70,92 @@ build_with() {
   strace -f -o calls -e trace=msync "$PERDURE" run --sync none -- ./program
   grep -q msync calls
 }
+
+@test "C++: scopes are objects that end when they go, and errors are exceptions" {
+  cat > job.cpp <<'SOURCE'
+#include "control-api/perdure.hpp"
+#include <fstream>
+#include <utility>
+
+static int open_scopes()
+{
+  perdure::atomic_region region;
+  std::ofstream("made") << "made\n";
+  perdure::atomic_region moved(std::move(region));
+  moved.end();
+  perdure::idempotence off(false);
+  return perdure_idempotence_get();
+}
+
+int main(int count, char **)
+{
+  int inside = open_scopes();
+  perdure::retry_policy policy(perdure_retry_policy{5, 1, 2, 1.0, 0.0});
+  perdure::note("from C++");
+  try {
+    perdure::atomic_region region;
+    region.end();
+    region.end();
+    return 1;
+  } catch (const std::system_error &error) {
+    if (error.code().value() != ENOENT)
+      return 2;
+  }
+  try {
+    perdure::commit(perdure::commit() + 1);
+    return 3;
+  } catch (const std::system_error &error) {
+    if (error.code().value() != ENOTCONN)
+      return 4;
+  }
+  bool known = inside == (count > 1 ? 0 : 1) && perdure_idempotence_get() == 1;
+  return known && perdure::idempotency_key().size() == 36 ? 0 : 5;
+}
+SOURCE
+  for compiler in g++ clang++; do
+    $compiler -std=c++17 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror -I "$source_root" -o job job.cpp
+    run -0 ./job
+    run_durable -q -- ./job x
+    assert_equal "$status" 0
+  done
+}
+
+@test "Python: a region that was unfinished at the crash is taken back, at every kill point of it" {
+  cat > transfer.py <<SCRIPT
+import os, sys
+sys.dont_write_bytecode = True
+sys.path.insert(0, "$source_root/control-api")
+import perdure
+key = perdure.idempotency_key()
+with perdure.idempotence(False):
+    print(perdure.idempotent() and perdure.journal_index() > 0)
+for step in range(3):
+    with perdure.atomically():
+        for name, change in (("from", -1), ("to", 1)):
+            value = int(open(name).read())
+            with open(name, "w") as file:
+                file.write(f"{value + change}\n")
+    assert int(open("from").read()) + int(open("to").read()) == 10
+for wrong, code in ((lambda: perdure.retry_policy(multiplier=0.5), 22), (lambda: perdure.atomically().end(), 2),
+                    (lambda: perdure.commit(1), 107)):
+    try:
+        wrong()
+        sys.exit("not refused")
+    except perdure.Error as error:
+        assert error.errno == code
+perdure.note("transferred")
+perdure.commit()
+assert len(key) == 36
+SCRIPT
+  mkdir inputs
+  echo 10 > inputs/from
+  echo 0 > inputs/to
+  (cd inputs && python3 ../transfer.py)
+  assert_equal "$(cat inputs/from inputs/to)" $'7\n3'
+  echo 10 > inputs/from
+  echo 0 > inputs/to
+  run --separate-stderr perdure check --points 60 --jobs 1 --from inputs -- /usr/bin/python3 "$PWD/transfer.py"
+  [ "$status" -eq 0 ] || printf '%s\n' "$output" "$stderr"
+  assert_success
+  assert_line --regexp '^60 points, 60 the same, 0 different$'
+}

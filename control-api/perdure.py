@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a Python program may say to perdure, and ask of it: control-api/perdure.h's words, by ctypes, in one file.
+
+Without perdure the same program runs unchanged: scopes say nothing, a commit succeeds locally, keys are random,
+fail() ends the program by SIGABRT. All errors are perdure.Error, an OSError; nothing else happened then.
+
+    with perdure.atomically():              # unfinished when the program dies: its files go back, it runs again
+        ...
+    with perdure.idempotence(False):        # a request of unknown outcome stops the run, rather than being repeated
+        ...
+    with perdure.retry_policy(max_attempts=5, min_delay=0.1, max_delay=10):
+        ...
+
+A scope belongs to the thread that began it. Leaving a block early, by an exception too, ends it: what an atomic region did so far is
+final then; its abort() takes it back. For code that begins in one callback and ends in another each scope has begin() and end().
+"""
+import ctypes
+import errno
+import os
+import signal
+import uuid
+
+__all__ = ['Error', 'atomically', 'idempotence', 'retry_policy', 'idempotent', 'set_idempotent', 'set_retry_policy',
+           'idempotency_key', 'commit', 'journal_index', 'is_replaying', 'note', 'fail']
+
+_IDEMPOTENCE, _RETRY, _REGION = 1, 2, 3
+_VALUES = ctypes.c_uint64 * 5
+_shim = ctypes.CDLL(None)
+
+
+class Error(OSError):
+    """What was asked for did not happen; errno says why, as enum perdure_error has it."""
+
+
+def _ask(name, *arguments):
+    """The shim's answer; -ENOSYS: without perdure, or in a process that is not journaled."""
+    try:
+        function = getattr(_shim, name)
+    except AttributeError:
+        return -errno.ENOSYS
+    return function(*arguments)
+
+
+def _check(result):
+    if result < 0 and result != -errno.ENOSYS:
+        raise Error(-result, os.strerror(-result))
+    return result
+
+
+def _policy_values(max_attempts, min_delay, max_delay, multiplier, max_jitter_factor):
+    """In nanoseconds and millionths. Not-a-number fails every comparison."""
+    if not (1 <= max_attempts < 2**32 and 0 <= min_delay <= max_delay < 2**33 and 1 <= multiplier <= 1000
+            and 0 <= max_jitter_factor <= 1):
+        raise Error(errno.EINVAL, 'this retry policy means nothing')
+    return _VALUES(max_attempts, round(min_delay * 1e9), round(max_delay * 1e9), round(multiplier * 1e6),
+                   round(max_jitter_factor * 1e6))
+
+
+class _Scope:
+    def __init__(self, kind, values):
+        self._kind, self._values, self._token = kind, values, None
+
+    def begin(self):
+        """Returns itself. A scope is begun once."""
+        if self._token is not None:
+            raise Error(errno.EINVAL, 'this scope has been begun')
+        token = ctypes.c_uint64(0)
+        _check(_ask('perdure_shim_scope_begin', self._kind, self._values, ctypes.byref(token)))
+        self._token = token
+        return self
+
+    def end(self):
+        if self._token is None:
+            raise Error(errno.ENOENT, 'this scope is not open')
+        _check(_ask('perdure_shim_scope_end', self._kind, self._token))
+        self._token = None
+
+    def __enter__(self):
+        return self.begin()
+
+    def __exit__(self, *ignored):
+        if self._token is not None:
+            self.end()
+        return False
+
+
+class atomically(_Scope):
+    """A region that is unfinished when the program dies is as if it had not begun."""
+
+    def __init__(self):
+        super().__init__(_REGION, _VALUES())
+
+    def abort(self):
+        """Gives the region up: fail(), so that all of it goes back, and it runs again as the retry policy says."""
+        if self._token is None:
+            raise Error(errno.ENOENT, 'this region is not open')
+        fail('an atomic region is given up')
+
+
+class idempotence(_Scope):
+    """Whether a remote change whose outcome nobody knows is made again (True), or stops the run (False)."""
+
+    def __init__(self, idempotent):
+        super().__init__(_IDEMPOTENCE, _VALUES(1 if idempotent else 0))
+
+
+class retry_policy(_Scope):
+    """How often and how late the supervisor starts the program again that dies in it. Delays in seconds."""
+
+    def __init__(self, max_attempts=3, min_delay=0.1, max_delay=1.0, multiplier=3.0, max_jitter_factor=0.15):
+        super().__init__(_RETRY, _policy_values(max_attempts, min_delay, max_delay, multiplier, max_jitter_factor))
+
+
+def idempotent():
+    """What the program has said for now; True where it has said nothing."""
+    values = _VALUES()
+    return _ask('perdure_shim_scope_get', _IDEMPOTENCE, values) != 1 or values[0] != 0
+
+
+def set_idempotent(value):
+    """For this thread, from here on, outside of scopes."""
+    _check(_ask('perdure_shim_scope_set', _IDEMPOTENCE, _VALUES(1 if value else 0)))
+
+
+def set_retry_policy(max_attempts=3, min_delay=0.1, max_delay=1.0, multiplier=3.0, max_jitter_factor=0.15):
+    """For this thread, from here on, outside of scopes. max_attempts None: the command line's holds again."""
+    values = None
+    if max_attempts is not None:
+        values = _policy_values(max_attempts, min_delay, max_delay, multiplier, max_jitter_factor)
+    _check(_ask('perdure_shim_scope_set', _RETRY, values))
+
+
+def idempotency_key():
+    """A UUID: of version 5, the same in every attempt and another for every call; without perdure of version 4."""
+    key = ctypes.create_string_buffer(37)
+    if _check(_ask('perdure_shim_key', key)) < 0:
+        return str(uuid.uuid4())
+    return key.value.decode('ascii')
+
+
+def commit(replicas=0, timeout=0):
+    """Everything so far is on disk, and on at least so many replicas of the run's other store; returns how many there were.
+
+    timeout: seconds to wait for replicas, 0: without a bound. Error ETIMEDOUT: fewer have it by then; ENOTCONN: there is no such store.
+    """
+    count = ctypes.c_uint(0)
+    nanoseconds = ctypes.c_uint64(round(timeout * 1e9))
+    if _check(_ask('perdure_shim_commit', ctypes.c_uint(replicas), nanoseconds, ctypes.byref(count))) < 0 and replicas:
+        raise Error(errno.ENOTCONN, 'there are no replicas without perdure')
+    return count.value
+
+
+def journal_index():
+    """Where the journal stands, in bytes: the same in every attempt. Without perdure 0."""
+    index = ctypes.c_uint64(0)
+    _check(_ask('perdure_shim_index', ctypes.byref(index)))
+    return index.value
+
+
+def is_replaying():
+    """Does the program repeat what an earlier attempt did? For what people see, never for what the program does."""
+    return _ask('perdure_shim_is_replaying') == 1
+
+
+def note(text):
+    """A line in the journal, which `perdure log` shows."""
+    _check(_ask('perdure_shim_note', text.encode()))
+
+
+def fail(why=None):
+    """The program dies here, and is started again as the retry policy says."""
+    _ask('perdure_shim_fail', None if why is None else why.encode())
+    signal.signal(signal.SIGABRT, signal.SIG_DFL)
+    os.abort()
