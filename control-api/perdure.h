@@ -384,6 +384,63 @@ static inline int perdure_atomic_abort(struct perdure_token region)
   perdure_fail("an atomic region is given up");
 }
 
+/* ---- sagas ---- */
+
+/* A step that was done, and how to undo it. */
+struct perdure_step_ {
+  void (*undo)(void *argument);
+  void *argument;
+  struct perdure_step_ *before;
+};
+
+/* The newest; one for the whole program. */
+PERDURE_WEAK_ struct perdure_step_ *perdure_steps_ = NULL;
+
+/* What undoes the step that has just been done: perdure_rollback() calls undo(argument). The argument is the caller's, and
+ * has to last until then. -ENOMEM: it is not registered; undo the step at once. Steps are the process's: not for several
+ * threads at once. */
+static inline int perdure_compensate(void (*undo)(void *argument), void *argument)
+{
+  if (!undo)
+    return PERDURE_ERROR_ARGUMENT;
+  struct perdure_step_ *step = (struct perdure_step_ *)malloc(sizeof *step);
+  if (!step)
+    return -ENOMEM;
+  step->undo = undo;
+  step->argument = argument;
+  step->before = perdure_steps_;
+  perdure_steps_ = step;
+  return 0;
+}
+
+/* Undoes all registered steps, the newest first, and forgets them; returns how many. Killed in the middle, the next
+ * attempt comes here again by itself, with the steps as they were: what was undone is replayed, and the rest is undone. A step
+ * that the function itself registers is undone too. */
+static inline int perdure_rollback(void)
+{
+  int count = 0;
+  (void)perdure_note("rollback");
+  for (; perdure_steps_; count++) {
+    struct perdure_step_ *step = perdure_steps_;
+    perdure_steps_ = step->before;
+    step->undo(step->argument);
+    free(step);
+  }
+  return count;
+}
+
+/* All went well: forgets the steps. Returns how many there were. */
+static inline int perdure_settle(void)
+{
+  int count = 0;
+  for (; perdure_steps_; count++) {
+    struct perdure_step_ *step = perdure_steps_;
+    perdure_steps_ = step->before;
+    free(step);
+  }
+  return count;
+}
+
 #ifdef __cplusplus
 }
 #endif

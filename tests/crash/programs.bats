@@ -56,6 +56,10 @@ setup() {
   assert_survives "$programs/interrupted_waits"
 }
 
+@test "a saga: what was booked is cancelled once, in reverse, also when the rollback is killed in the middle" {
+  assert_survives "$programs/saga"
+}
+
 @test "a signal that a child lets come late, or takes from a descriptor" {
   assert_survives "$programs/late_signals"
 }
