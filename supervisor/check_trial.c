@@ -75,7 +75,8 @@ static char **make_environment(const struct check_lane *lane, bool bare, uint64_
   sprintf(kill_point, "PERDURE_CRASH_AT=%" PRIu64, crash_at);
   count = 0;
   for (char **entry = environ; *entry != NULL; entry++) {
-    if (is_variable(*entry, "PERDURE_CRASH_AT") ||
+    /* Another store: these are trials, and all of one name. */
+    if (is_variable(*entry, "PERDURE_CRASH_AT") || is_variable(*entry, "PERDURE_STORE") ||
         (bare && (is_variable(*entry, "PERDURE_SHIM") || is_variable(*entry, "PERDURE_RUN"))))
       continue;
     copy[count++] = is_variable(*entry, "PWD") ? directory : *entry;
