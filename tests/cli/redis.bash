@@ -35,6 +35,21 @@ redis_start_on() {
   [[ $line == *"Ready to accept connections"* ]]
 }
 
+# redis_start_sentinel NAME PRIMARY_PORT: sets redis_port; it calls that primary `ours`.
+redis_start_sentinel() {
+  local folder="$BATS_TEST_TMPDIR/redis-$1" try
+  mkdir -p "$folder"
+  redis_port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+  printf 'port %s\nbind 127.0.0.1\nsentinel monitor ours 127.0.0.1 %s 1\n' "$redis_port" "$2" > "$folder/sentinel.conf"
+  redis-server "$folder/sentinel.conf" --sentinel > "$folder/said" 3>&- &
+  redis_pids+=($!)
+  printf -v "redis_pid_$1" %s "$!"
+  for try in $(seq 1000); do
+    redis-cli -p "$redis_port" PING > "$folder/ping" 2>&1 && return
+  done
+  fail "no Sentinel has started: $try tries"
+}
+
 # redis_kill NAME: with all that it has.
 redis_kill() {
   local pid="redis_pid_$1"

@@ -191,6 +191,16 @@ assert_only_the_last_again() {
   done
 }
 
+@test "Sentinels say who the primary is; the first one that lives is asked" {
+  redis_start_sentinel one "$primary_port"
+  run_durable --id job --store "redis-sentinel://127.0.0.1:1,127.0.0.1:$redis_port/ours" -- sh -c 'exit 4'
+  assert_equal "$status" 4
+  assert_equal "$(redis-cli -p "$primary_port" HGET 'perdure:{job}:run' state)" finished
+  run_durable --id other --store "redis-sentinel://127.0.0.1:$redis_port/theirs" -- true
+  assert_equal "$status" 125
+  [[ $stderr == *"know no such master"* ]]
+}
+
 @test "what is wrong with a store's address, its password or its server is one line" {
   run_durable --store http://there -- true
   assert_equal "$status" 125
