@@ -15,8 +15,8 @@
 
 /* After an error the next try is as late as this. */
 #define RETRY_NS 200000000l
-/* How long WAIT may hold up what else there is to do. */
-#define WAIT_STEP_MS 100u
+/* How long WAIT may hold up what else there is to do: this, and no more than a quarter of a lease. */
+#define WAIT_STEP_MS_MAX 500u
 
 static int64_t boottime_ns(void)
 {
@@ -95,7 +95,9 @@ static int ask_replicas(struct replication *replication, bool *wrote, struct fai
     return error;
   *wrote = true;
   uint64_t end = replication->sent_end;
-  error = redis_run_wait(replication->run, (unsigned)wanted, WAIT_STEP_MS, &count, failure);
+  unsigned step_ms = replication->options.lease_ms / 4;
+  error = redis_run_wait(replication->run, (unsigned)wanted, step_ms < WAIT_STEP_MS_MAX ? step_ms : WAIT_STEP_MS_MAX, &count,
+                         failure);
   if (error == -ETIME)
     error = 0;
   if (error != 0)

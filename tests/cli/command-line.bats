@@ -36,7 +36,7 @@ setup() {
   COMP_WORDS=(perdure st) COMP_CWORD=1
   _perdure
   assert_equal "${COMPREPLY[*]}" status
-  COMP_WORDS=(perdure run --s) COMP_CWORD=2
+  COMP_WORDS=(perdure run --sy) COMP_CWORD=2
   _perdure
   assert_equal "${COMPREPLY[*]}" --sync
   COMP_WORDS=(perdure run --sync re) COMP_CWORD=3
