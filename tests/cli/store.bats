@@ -134,7 +134,7 @@ assert_only_the_last_again() {
 
 @test "while an owner lives, another machine is refused, and told whose the run is" {
   write_payments
-  start_payments --lease 500ms
+  start_payments --lease 3s
   run --separate-stderr on_another_machine run --id job --store "$store" -- bash pay.sh
   assert_equal "$status" 125
   [[ $stderr == *"the run is $(hostname):$PERDURE_DIR's"* ]]

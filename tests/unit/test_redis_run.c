@@ -211,14 +211,14 @@ static void test_model(const struct redis_server *server)
 static void test_lease_ends(const struct redis_server *server)
 {
   struct redis_run *first = opened(server, "lease"), *second = opened(server, "lease");
-  const struct redis_claim wanted = {"second", "second", 100, 1};
+  const struct redis_claim wanted = {"second", "second", 1000, 1};
   struct redis_claimed claimed;
   uint64_t left_ms = 0;
-  int error = claim(first, "first", 100, 1, &claimed);
+  int error = claim(first, "first", 1000, 1, &claimed);
   assert(error == 0);
   int64_t held_until = claimed.lease_until_ns;
   unsigned tries = 0;
-  while ((error = redis_run_claim(second, &wanted, &claimed, &left_ms, &failure)) == -EBUSY && left_ms <= 100)
+  while ((error = redis_run_claim(second, &wanted, &claimed, &left_ms, &failure)) == -EBUSY && left_ms <= 1000)
     tries++;
   struct timespec now;
   clock_gettime(CLOCK_BOOTTIME, &now);
