@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* blocks FILE N: N writes of 4 KiB one after another, then N preads of 4 KiB here and there. */
+/* blocks FILE N [off]: N writes of 4 KiB one after another, then N preads of 4 KiB here and there; off: N writes alone, over the
+ * first 4 MiB, with persistence off. */
+#include "control-api/perdure.h"
+
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +12,7 @@
 #include <unistd.h>
 
 #define BLOCK_SIZE 4096
+#define FEW 1024u
 
 static int write_all(int fd, uint64_t count)
 {
@@ -15,6 +20,21 @@ static int write_all(int fd, uint64_t count)
 
   for (uint64_t i = 0; i < count; i++) {
     block[i % (BLOCK_SIZE / 8)] = i; /* every block another one */
+    if (write(fd, block, sizeof block) != sizeof block)
+      return -1;
+  }
+  return 0;
+}
+
+/* Over and over the same few: what the disk does is not what is measured. */
+static int write_few(int fd, uint64_t count)
+{
+  uint64_t block[BLOCK_SIZE / 8] = {0};
+
+  for (uint64_t i = 0; i < count; i++) {
+    block[i % (BLOCK_SIZE / 8)] = i;
+    if (i % FEW == 0 && lseek(fd, 0, SEEK_SET) != 0)
+      return -1;
     if (write(fd, block, sizeof block) != sizeof block)
       return -1;
   }
@@ -35,14 +55,19 @@ static int read_all(int fd, uint64_t count)
 
 int main(int argc, char **argv)
 {
-  if (argc != 3)
+  if (argc != 3 && argc != 4)
     return 2;
   uint64_t count = strtoull(argv[2], NULL, 10);
   int fd = open(argv[1], O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 
-  if (fd < 0 || write_all(fd, count) != 0 || read_all(fd, count) != 0) {
-    perror(argv[1]);
-    return 1;
+  bool well = fd >= 0;
+  if (argc == 4) {
+    PERDURE_WITH_PERSISTENCE(PERDURE_PERSIST_NOTHING)
+      well = well && write_few(fd, count) == 0;
+  } else {
+    well = well && write_all(fd, count) == 0 && read_all(fd, count) == 0;
   }
-  return 0;
+  if (!well)
+    perror(argv[1]);
+  return well ? 0 : 1;
 }

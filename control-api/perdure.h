@@ -41,6 +41,7 @@ enum perdure_error {
   PERDURE_ERROR_REPLICAS = -ENOTCONN,  /* the run has no other store (--store), or one that cannot have so many replicas */
   PERDURE_ERROR_TIMEOUT = -ETIMEDOUT,  /* fewer replicas have acknowledged in that time; nothing is lost by it */
   PERDURE_ERROR_DISK = -EIO,           /* the journal cannot be written to disk */
+  PERDURE_ERROR_PERSISTENCE = -EPERM,  /* an atomic region cannot begin where its calls are not journaled */
 };
 
 #define PERDURE_SCOPES_MAX 256
@@ -63,7 +64,12 @@ struct perdure_retry_policy {
 
 /* ---- what the shim provides; not for programs to call ---- */
 
-enum { PERDURE_SCOPE_IDEMPOTENCE_ = 1, PERDURE_SCOPE_RETRY_ = 2, PERDURE_SCOPE_REGION_ = 3 };
+enum {
+  PERDURE_SCOPE_IDEMPOTENCE_ = 1,
+  PERDURE_SCOPE_RETRY_ = 2,
+  PERDURE_SCOPE_REGION_ = 3,
+  PERDURE_SCOPE_PERSISTENCE_ = 4,
+};
 #define PERDURE_SCOPE_VALUES_ 5
 
 #define PERDURE_WEAK_ __attribute__((weak))
@@ -182,6 +188,56 @@ static inline struct perdure_block_ perdure_idempotence_block_(int idempotent)
 
 #define PERDURE_WITH_IDEMPOTENCE(idempotent) \
   PERDURE_BLOCK_(PERDURE_JOIN_(perdure_block_at_, __LINE__), perdure_idempotence_block_(idempotent))
+
+/* ---- persistence ---- */
+
+/* What of a thread's calls is in the journal; what is not is made for real in every attempt, and costs nothing.
+ * NOTHING: none. HTTP requests too are sent anew, without a key of perdure's; notes are dropped; processes and threads that
+ * are made under it are a part of it to their ends. For what need not be remembered: a cache, a scratch file.
+ * REMOTE: what goes by sockets, libcurl, pipes and processes, and what is printed; not files, clocks, random bytes.
+ * SMART: all; also in an atomic region, whatever is said in it. A region cannot begin under another level.
+ * What the program has in memory afterwards has to be the same in every attempt; what was opened in it can be used
+ * after it. docs/control-api.md says what becomes of what. */
+enum perdure_persistence { PERDURE_PERSIST_NOTHING = 1, PERDURE_PERSIST_REMOTE = 2, PERDURE_PERSIST_SMART = 3 };
+
+static inline int perdure_persistence_begin(enum perdure_persistence level, struct perdure_token *ret_token)
+{
+  const uint64_t values[PERDURE_SCOPE_VALUES_] = {(uint64_t)level, 0, 0, 0, 0};
+  int known = level >= PERDURE_PERSIST_NOTHING && level <= PERDURE_PERSIST_SMART;
+  return known ? perdure_scope_begin_(PERDURE_SCOPE_PERSISTENCE_, values, ret_token) : PERDURE_ERROR_ARGUMENT;
+}
+
+static inline int perdure_persistence_end(struct perdure_token token)
+{
+  return perdure_scope_end_(PERDURE_SCOPE_PERSISTENCE_, token);
+}
+
+/* For this thread, from here on, outside of scopes. */
+static inline int perdure_persistence_set(enum perdure_persistence level)
+{
+  const uint64_t values[PERDURE_SCOPE_VALUES_] = {(uint64_t)level, 0, 0, 0, 0};
+  int known = level >= PERDURE_PERSIST_NOTHING && level <= PERDURE_PERSIST_SMART;
+  return known ? perdure_scope_set_(PERDURE_SCOPE_PERSISTENCE_, values) : PERDURE_ERROR_ARGUMENT;
+}
+
+/* What the program has said for now; SMART where it has said nothing. */
+static inline enum perdure_persistence perdure_persistence_get(void)
+{
+  uint64_t values[PERDURE_SCOPE_VALUES_] = {0, 0, 0, 0, 0};
+  return PERDURE_ASK_(perdure_shim_scope_get, PERDURE_SCOPE_PERSISTENCE_, values) == 1
+             ? (enum perdure_persistence)values[0]
+             : PERDURE_PERSIST_SMART;
+}
+
+static inline struct perdure_block_ perdure_persistence_block_(enum perdure_persistence level)
+{
+  struct perdure_token token = {0};
+  int result = perdure_persistence_begin(level, &token);
+  return perdure_block_begin_(PERDURE_SCOPE_PERSISTENCE_, result, token);
+}
+
+#define PERDURE_WITH_PERSISTENCE(level) \
+  PERDURE_BLOCK_(PERDURE_JOIN_(perdure_block_at_, __LINE__), perdure_persistence_block_(level))
 
 /* ---- retry policies ---- */
 
@@ -413,16 +469,24 @@ static inline int perdure_compensate(void (*undo)(void *argument), void *argumen
   return 0;
 }
 
+/* The newest step, which is the caller's now, or NULL. */
+static inline struct perdure_step_ *perdure_step_pop_(void)
+{
+  struct perdure_step_ *step = perdure_steps_;
+  if (step)
+    perdure_steps_ = step->before;
+  return step;
+}
+
 /* Undoes all registered steps, the newest first, and forgets them; returns how many. Killed in the middle, the next
  * attempt comes here again by itself, with the steps as they were: what was undone is replayed, and the rest is undone. A step
  * that the function itself registers is undone too. */
 static inline int perdure_rollback(void)
 {
+  struct perdure_step_ *step;
   int count = 0;
   (void)perdure_note("rollback");
-  for (; perdure_steps_; count++) {
-    struct perdure_step_ *step = perdure_steps_;
-    perdure_steps_ = step->before;
+  for (; (step = perdure_step_pop_()); count++) {
     step->undo(step->argument);
     free(step);
   }
@@ -432,12 +496,10 @@ static inline int perdure_rollback(void)
 /* All went well: forgets the steps. Returns how many there were. */
 static inline int perdure_settle(void)
 {
+  struct perdure_step_ *step;
   int count = 0;
-  for (; perdure_steps_; count++) {
-    struct perdure_step_ *step = perdure_steps_;
-    perdure_steps_ = step->before;
+  for (; (step = perdure_step_pop_()); count++)
     free(step);
-  }
   return count;
 }
 

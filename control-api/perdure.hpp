@@ -69,6 +69,14 @@ public:
   }
 };
 
+class persistence : public scope {
+public:
+  explicit persistence(perdure_persistence level) : scope(perdure_persistence_end)
+  {
+    begun(perdure_persistence_begin(level, &token_));
+  }
+};
+
 class retry_policy : public scope {
 public:
   explicit retry_policy(const perdure_retry_policy &policy) : scope(perdure_retry_policy_end)

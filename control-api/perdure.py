@@ -8,6 +8,8 @@ fail() ends the program by SIGABRT. All errors are perdure.Error, an OSError; no
         ...
     with perdure.idempotence(False):        # a request of unknown outcome stops the run, rather than being repeated
         ...
+    with perdure.persistence(perdure.PERSIST_NOTHING):  # made in every attempt, and not journaled
+        ...
     with perdure.retry_policy(max_attempts=5, min_delay=0.1, max_delay=10):
         ...
 
@@ -20,10 +22,12 @@ import os
 import signal
 import uuid
 
-__all__ = ['Error', 'atomically', 'idempotence', 'retry_policy', 'idempotent', 'set_idempotent', 'set_retry_policy',
+__all__ = ['Error', 'atomically', 'idempotence', 'persistence', 'retry_policy', 'PERSIST_NOTHING', 'PERSIST_REMOTE', 'PERSIST_SMART',
+           'idempotent', 'set_idempotent', 'persistence_level', 'set_persistence', 'set_retry_policy',
            'idempotency_key', 'commit', 'journal_index', 'is_replaying', 'note', 'fail']
 
-_IDEMPOTENCE, _RETRY, _REGION = 1, 2, 3
+PERSIST_NOTHING, PERSIST_REMOTE, PERSIST_SMART = 1, 2, 3
+_IDEMPOTENCE, _RETRY, _REGION, _PERSISTENCE = 1, 2, 3, 4
 _VALUES = ctypes.c_uint64 * 5
 _shim = ctypes.CDLL(None)
 
@@ -54,6 +58,12 @@ def _policy_values(max_attempts, min_delay, max_delay, multiplier, max_jitter_fa
         raise Error(errno.EINVAL, 'this retry policy means nothing')
     return _VALUES(max_attempts, round(min_delay * 1e9), round(max_delay * 1e9), round(multiplier * 1e6),
                    round(max_jitter_factor * 1e6))
+
+
+def _level_values(level):
+    if level not in (PERSIST_NOTHING, PERSIST_REMOTE, PERSIST_SMART):
+        raise Error(errno.EINVAL, 'this persistence level means nothing')
+    return _VALUES(level)
 
 
 class _Scope:
@@ -104,6 +114,13 @@ class idempotence(_Scope):
         super().__init__(_IDEMPOTENCE, _VALUES(1 if idempotent else 0))
 
 
+class persistence(_Scope):
+    """What of the thread's calls is in the journal: nothing, what goes out of the program, or all (PERSIST_SMART)."""
+
+    def __init__(self, level):
+        super().__init__(_PERSISTENCE, _level_values(level))
+
+
 class retry_policy(_Scope):
     """How often and how late the supervisor starts the program again that dies in it. Delays in seconds."""
 
@@ -120,6 +137,17 @@ def idempotent():
 def set_idempotent(value):
     """For this thread, from here on, outside of scopes."""
     _check(_ask('perdure_shim_scope_set', _IDEMPOTENCE, _VALUES(1 if value else 0)))
+
+
+def persistence_level():
+    """What the program has said for now; PERSIST_SMART where it has said nothing."""
+    values = _VALUES()
+    return values[0] if _ask('perdure_shim_scope_get', _PERSISTENCE, values) == 1 else PERSIST_SMART
+
+
+def set_persistence(level):
+    """For this thread, from here on, outside of scopes."""
+    _check(_ask('perdure_shim_scope_set', _PERSISTENCE, _level_values(level)))
 
 
 def set_retry_policy(max_attempts=3, min_delay=0.1, max_delay=1.0, multiplier=3.0, max_jitter_factor=0.15):

@@ -234,6 +234,13 @@ enum journal_scope {
   JOURNAL_SCOPE_IDEMPOTENCE = 1, /* 1: a remote change of unknown outcome is made again; 0: it is not */
   JOURNAL_SCOPE_REGION = 3, /* atomic: unfinished, its files go back and it runs again */
   JOURNAL_SCOPE_RETRY = 2, /* attempts; shortest and longest delay in ns; multiplier, jitter in millionths */
+  JOURNAL_SCOPE_PERSISTENCE = 4, /* enum journal_persistence */
+};
+/* Which of the calls in a scope have entries. */
+enum journal_persistence {
+  JOURNAL_PERSIST_NOTHING = 1, /* none */
+  JOURNAL_PERSIST_REMOTE = 2,  /* all but what concerns files, clocks and random bytes */
+  JOURNAL_PERSIST_SMART = 3,   /* all */
 };
 #define JOURNAL_SCOPE_VALUES 5
 

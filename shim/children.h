@@ -18,5 +18,7 @@ void kills_go_live(void);
 /* Replay, before a child is made: files that parent and child will share are put in their placeholders'
  * places now, while one opening can serve both. */
 void placeholders_share(void);
+/* Replay, before calls that no replay answers: all files but those that are made only at its end. */
+void placeholders_put_back(void);
 
 #endif

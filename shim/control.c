@@ -6,6 +6,7 @@
 #include "shim/control.h"
 
 #include "shim/replicas.h"
+#include "shim/unjournaled.h"
 #include "shim/uuid.h"
 
 #include <errno.h>
@@ -25,7 +26,7 @@ const struct call_shape control_shape = {.class = CALL_CLASS_LOCAL};
 
 bool control_present(void)
 {
-  return !engine_thread.passing && engine.tail.header;
+  return !engine_thread.passing && !engine.detached && engine.tail.header;
 }
 
 static size_t text_length(const char *text)
@@ -65,11 +66,24 @@ uint64_t control_record(const struct call *call, unsigned argument_count, const 
   return position;
 }
 
+/* How many are asked for where nothing is journaled may differ between attempts: those of what follows may not. */
+static int unjournaled_key(char *ret_key)
+{
+  static _Atomic uint64_t asked_by_others;
+  bool own = !engine_thread.never_journaled;
+  uint64_t count = own ? engine_thread.unjournaled_keys++ : atomic_fetch_add(&asked_by_others, 1);
+  uint64_t place[4] = {engine.image_position, engine_thread.stream, own ? control_journaled_up_to() : UINT64_MAX, count};
+  uuid_of_name(engine.tail.header->run_identity, place, sizeof place, ret_key);
+  return 0;
+}
+
 int perdure_shim_key(char *ret_key)
 {
   if (!control_present())
     return -ENOSYS;
   struct call call = {.id = CALL_ID_KEY, .shape = &control_shape};
+  if (unjournaled_all())
+    return unjournaled_key(ret_key);
   /* Exchanges count from 1 in the same places. */
   uint64_t place[3] = {engine.image_position, engine_thread.stream, 1ull << 63 | ++engine_thread.keys};
   const struct journal_entry *entry = control_replay(&call, 0);
@@ -95,6 +109,10 @@ int perdure_shim_index(uint64_t *ret_index)
 {
   if (!control_present())
     return -ENOSYS;
+  if (unjournaled_all()) {
+    *ret_index = control_journaled_up_to();
+    return 0;
+  }
   struct call call = {.id = CALL_ID_INDEX, .shape = &control_shape};
   const struct journal_entry *entry = control_replay(&call, 0);
   *ret_index = entry ? entry->position : control_record(&call, 0, NULL, 0);
@@ -103,13 +121,15 @@ int perdure_shim_index(uint64_t *ret_index)
 
 int perdure_shim_is_replaying(void)
 {
-  return control_present() ? !engine_live() : -ENOSYS;
+  return control_present() ? !process_live() : -ENOSYS;
 }
 
 int perdure_shim_note(const char *text)
 {
   if (!control_present())
     return -ENOSYS;
+  if (unjournaled_all())
+    return 0;
   struct call call = {.id = CALL_ID_TOLD, .shape = &control_shape, .args = {hash_bytes(text, text_length(text))}};
   const struct journal_entry *entry = control_replay(&call, 1);
   if (entry)
@@ -136,7 +156,8 @@ int perdure_shim_fail(const char *why)
   if (!control_present())
     return -ENOSYS;
   struct call call = {.id = CALL_ID_TOLD, .shape = &control_shape};
-  if (!engine_live())
+  /* Where nothing is journaled there is no place for it in the feed: it dies in every attempt that comes here. */
+  if (!engine_live() && !unjournaled_all())
     replay_to_end(&call);
   note_end(why ? why : "");
   crash_point();
@@ -175,11 +196,25 @@ static int commit_there(const struct call *call, unsigned *ret_count)
   return result;
 }
 
+/* What is journaled is what there was before. In replay it was on disk when the attempt began. */
+static int commit_unjournaled(unsigned replicas, uint64_t timeout_ns, unsigned *ret_count)
+{
+  *ret_count = 0;
+  if (!process_live())
+    return 0;
+  if (replicas)
+    return replicas_wait(atomic_load(&engine.tail.header->head), replicas, timeout_ns, ret_count);
+  record_make_all_durable();
+  return 0;
+}
+
 int perdure_shim_commit(unsigned replicas, uint64_t timeout_ns, unsigned *ret_count)
 {
   if (!control_present())
     return -ENOSYS;
   struct call call = {.id = CALL_ID_COMMIT, .shape = &control_shape, .args = {replicas, timeout_ns}};
+  if (unjournaled_all())
+    return commit_unjournaled(replicas, timeout_ns, ret_count);
   const struct journal_entry *entry = control_replay(&call, 2);
   *ret_count = 0;
   if (!entry)

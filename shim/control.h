@@ -8,6 +8,11 @@
 
 #define CONTROL_FUNCTION __attribute__((visibility("default")))
 
+/* What holds for this thread, as engine_thread.persistence has it. */
+uint32_t control_persistence(void);
+/* The place in the journal where this thread's latest scope of that kind began; 0: there is none. */
+uint64_t control_journaled_up_to(void);
+
 /* -ENOSYS from all functions where this is false: nothing is journaled there. */
 bool control_present(void);
 

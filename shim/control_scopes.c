@@ -6,11 +6,14 @@
 #include "shim/control.h"
 
 #include "shim/region.h"
+#include "shim/unjournaled.h"
 
 #include <errno.h>
 
 #define SCOPE_ROOM 256 /* PERDURE_SCOPES_MAX */
 #define SET_TOKEN 0    /* of what a thread has set */
+#define OWN_TOKENS (1ull << 63) /* from here on: scopes that began where nothing is journaled, and have no place in it */
+#define HOLDS 4        /* of a persistence scope's values: the level that its calls really have */
 
 enum { FREE = 0, CLAIMED = 1, OPEN = 2 };
 
@@ -20,6 +23,7 @@ struct scope {
   uint32_t stream;
   int32_t pid; /* a forked child has a copy of its parent's scopes, which are none of its own */
   uint64_t token;
+  uint64_t began; /* where in the journal; as the token, but of what was set too */
   uint64_t values[JOURNAL_SCOPE_VALUES];
 };
 static struct scope scopes[SCOPE_ROOM];
@@ -29,6 +33,47 @@ CONTROL_FUNCTION int perdure_shim_scope_end(unsigned kind, uint64_t token);
 CONTROL_FUNCTION int perdure_shim_scope_set(unsigned kind, const uint64_t *values);
 CONTROL_FUNCTION int perdure_shim_scope_is_open(unsigned kind, uint64_t token);
 CONTROL_FUNCTION int perdure_shim_scope_get(unsigned kind, uint64_t *ret_values);
+
+/* ---- persistence ---- */
+
+/* What an atomic region does has to be journaled, to be taken back: where one is open, the level changes nothing. */
+static uint64_t level_that_holds(uint64_t level)
+{
+  return level == JOURNAL_PERSIST_SMART || region_open() ? 0 : level;
+}
+
+static const struct scope *latest_of(unsigned kind);
+
+uint32_t control_persistence(void)
+{
+  const struct scope *latest = latest_of(JOURNAL_SCOPE_PERSISTENCE);
+  return latest ? (uint32_t)latest->values[HOLDS] : 0;
+}
+
+uint64_t control_journaled_up_to(void)
+{
+  const struct scope *latest = latest_of(JOURNAL_SCOPE_PERSISTENCE);
+  return latest ? latest->began : 0;
+}
+
+/* Before what changes the level is journaled. */
+static void level_changes(unsigned kind)
+{
+  if (kind == JOURNAL_SCOPE_PERSISTENCE && engine_thread.persistence)
+    unjournaled_note_opened();
+}
+
+static void level_has_changed(unsigned kind, bool own)
+{
+  if (kind != JOURNAL_SCOPE_PERSISTENCE)
+    return;
+  if (own)
+    unjournaled_level(control_persistence());
+  else
+    unjournaled_ended_elsewhere();
+}
+
+/* ---- the list ---- */
 
 static struct scope *claim(void)
 {
@@ -40,13 +85,16 @@ static struct scope *claim(void)
   return NULL;
 }
 
-static void fill(struct scope *scope, unsigned kind, uint64_t token, const uint64_t *values)
+static void fill(struct scope *scope, unsigned kind, uint64_t token, uint64_t began, const uint64_t *values)
 {
   scope->kind = kind;
   scope->stream = engine_thread.stream;
   scope->pid = engine.pid_real;
   scope->token = token;
+  scope->began = began;
   raw_copy(scope->values, values, sizeof scope->values);
+  if (kind == JOURNAL_SCOPE_PERSISTENCE)
+    scope->values[HOLDS] = level_that_holds(values[0]);
   atomic_store(&scope->state, OPEN);
   if (kind == JOURNAL_SCOPE_REGION)
     region_began();
@@ -74,6 +122,25 @@ static bool drop(unsigned kind, uint64_t token, bool own)
   return false;
 }
 
+/* The one of this thread's that holds. */
+static const struct scope *latest_of(unsigned kind)
+{
+  const struct scope *latest = NULL;
+  for (unsigned i = 0; i < SCOPE_ROOM; i++)
+    if (is_open(&scopes[i], kind) && scopes[i].stream == engine_thread.stream &&
+        (!latest || scopes[i].token > latest->token))
+      latest = &scopes[i];
+  return latest;
+}
+
+static bool begun_here(unsigned kind, uint64_t token)
+{
+  for (unsigned i = 0; i < SCOPE_ROOM; i++)
+    if (is_open(&scopes[i], kind) && scopes[i].token == token)
+      return scopes[i].stream == engine_thread.stream;
+  return false;
+}
+
 /* Is the region open, and one that began later too? */
 static bool region_inside(uint64_t token)
 {
@@ -94,19 +161,42 @@ static struct call scope_call(unsigned id, unsigned kind, const uint64_t *values
   return call;
 }
 
+/* Where nothing is journaled, neither are scopes, but those that turn it on again. */
+static bool has_no_place(unsigned kind)
+{
+  return unjournaled_all() && (kind != JOURNAL_SCOPE_PERSISTENCE || engine_thread.never_journaled);
+}
+
+static int begin_without_place(unsigned kind, const uint64_t *values, uint64_t *ret_token)
+{
+  static _Atomic uint64_t next = OWN_TOKENS;
+  struct scope *scope = claim();
+  if (!scope)
+    return -ENOSPC;
+  *ret_token = atomic_fetch_add(&next, 1);
+  fill(scope, kind, *ret_token, control_journaled_up_to(), values);
+  return 0;
+}
+
 int perdure_shim_scope_begin(unsigned kind, const uint64_t *values, uint64_t *ret_token)
 {
   if (!control_present())
     return -ENOSYS;
+  if (kind == JOURNAL_SCOPE_REGION && engine_thread.persistence)
+    return -EPERM;
+  if (has_no_place(kind))
+    return begin_without_place(kind, values, ret_token);
   struct call call = scope_call(CALL_ID_SCOPE_BEGIN, kind, values);
   struct scope *scope = claim();
+  level_changes(kind);
   const struct journal_entry *entry = control_replay(&call, 6);
   int result = entry ? (int)entry->result : scope ? 0 : -ENOSPC;
   uint64_t position = entry ? entry->position : control_record(&call, 6, NULL, result);
   /* Position 0 is START's. */
   if (result == 0 && scope) {
-    fill(scope, kind, position, values);
+    fill(scope, kind, position, position, values);
     *ret_token = position;
+    level_has_changed(kind, true);
   } else if (scope) {
     atomic_store(&scope->state, FREE);
   }
@@ -117,11 +207,17 @@ int perdure_shim_scope_end(unsigned kind, uint64_t token)
 {
   if (!control_present())
     return -ENOSYS;
+  if (token >= OWN_TOKENS)
+    return drop(kind, token, false) ? 0 : -ENOENT;
   uint64_t values[JOURNAL_SCOPE_VALUES] = {token};
   struct call call = scope_call(CALL_ID_SCOPE_END, kind, values);
+  level_changes(kind);
   const struct journal_entry *entry = control_replay(&call, 2);
+  bool own = begun_here(kind, token);
   bool holds_others = kind == JOURNAL_SCOPE_REGION && region_inside(token);
   bool found = token != SET_TOKEN && !holds_others && drop(kind, token, false);
+  if (found)
+    level_has_changed(kind, own);
   if (entry)
     return control_replayed(entry);
   int result = found ? 0 : holds_others ? -EBUSY : -ENOENT;
@@ -137,16 +233,16 @@ int perdure_shim_scope_set(unsigned kind, const uint64_t *values)
     return -ENOSYS;
   unsigned argument_count = values ? 6 : 1;
   struct call call = scope_call(CALL_ID_SCOPE_SET, kind, values);
+  level_changes(kind);
   const struct journal_entry *entry = control_replay(&call, argument_count);
   drop(kind, SET_TOKEN, true);
   struct scope *scope = values ? claim() : NULL;
   int result = entry ? (int)entry->result : values && !scope ? -ENOSPC : 0;
+  uint64_t position = entry ? entry->position : control_record(&call, argument_count, NULL, result);
   if (scope)
-    fill(scope, kind, SET_TOKEN, values);
-  if (entry)
-    return control_replayed(entry);
-  control_record(&call, argument_count, NULL, result);
-  return result;
+    fill(scope, kind, SET_TOKEN, position, values);
+  level_has_changed(kind, true);
+  return entry ? control_replayed(entry) : result;
 }
 
 /* No entry, as below. */
@@ -165,11 +261,7 @@ int perdure_shim_scope_get(unsigned kind, uint64_t *ret_values)
 {
   if (!control_present())
     return -ENOSYS;
-  const struct scope *latest = NULL;
-  for (unsigned i = 0; i < SCOPE_ROOM; i++)
-    if (is_open(&scopes[i], kind) && scopes[i].stream == engine_thread.stream &&
-        (!latest || scopes[i].token > latest->token))
-      latest = &scopes[i];
+  const struct scope *latest = latest_of(kind);
   if (!latest)
     return 0;
   raw_copy(ret_values, latest->values, sizeof latest->values);

@@ -3,6 +3,7 @@
  * (libcurl calling itself, an unjournaled child) they only pass on. */
 #include "shim/curl_group.h"
 #include "shim/passing.h"
+#include "shim/unjournaled.h"
 
 #include <stdarg.h>
 
@@ -20,7 +21,7 @@ HOOK int curl_share_cleanup(void *share);
 
 bool curl_hooked(void)
 {
-  return !engine_thread.passing && engine.tail.header;
+  return !engine_thread.passing && !unjournaled_all() && engine.tail.header;
 }
 
 static struct curl_handle *hooked_handle(void *easy)

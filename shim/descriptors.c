@@ -274,7 +274,7 @@ void descriptor_status_changed(int fd)
     struct descriptor *known = &table[other];
     if (known->kind != DESCRIPTOR_REGULAR || known->inode != changed.inode || known->device != changed.device)
       continue;
-    known->flags &= (uint8_t)~DESCRIPTOR_APPEND;
+    known->flags &= (uint16_t)~DESCRIPTOR_APPEND;
     if (raw_syscall2(SYS_fcntl, (uint64_t)other, F_GETFL) & O_APPEND)
       known->flags |= DESCRIPTOR_APPEND;
   }
@@ -323,7 +323,7 @@ void descriptor_not_fresh(int fd)
   uint64_t device = changed->device, inode = changed->inode;
   for (int other = 0; other < table_end; other++)
     if (table[other].inode == inode && table[other].device == device)
-      table[other].flags &= (uint8_t)~DESCRIPTOR_FRESH;
+      table[other].flags &= (uint16_t)~DESCRIPTOR_FRESH;
 }
 
 int64_t placeholder_make(const struct journal_entry *outcome, const struct journal_entry *opening,

@@ -35,11 +35,13 @@ enum {
   DESCRIPTOR_OUTER_FILE = 32, /* a regular file that the run was started with */
   DESCRIPTOR_MAPPED = 64,    /* a placeholder whose file is mapped here: it has a store */
   DESCRIPTOR_KERNEL = 128,   /* a socket whose other end is the kernel */
+  DESCRIPTOR_UNJOURNALED = 256, /* opened where nothing is journaled: in replay it is what it was */
+  DESCRIPTOR_NOTED = 512,       /* and the journal knows that file */
 };
 
 struct descriptor {
   uint8_t kind;
-  uint8_t flags;
+  uint16_t flags;
   uint16_t outer;       /* index in the header's list, for OUTER and OUTER_FILE */
   int32_t inline_bytes; /* how many more read bytes may be recorded rather than referenced */
   uint64_t device, inode, birth_ns; /* PLACEHOLDER: the file's that it stands for */

@@ -9,6 +9,7 @@
 #include "shim/number_lock.h"
 #include "shim/passing.h"
 #include "shim/processes.h"
+#include "shim/unjournaled.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -135,10 +136,13 @@ int64_t engine_enter(struct engine_frame *frame)
   }
   if (engine_thread.passing)
     return shape->class == CALL_CLASS_REFUSE ? -ENOSYS : passing_enter(frame);
+  int64_t result;
+  if (__builtin_expect(engine_thread.persistence, 0) && unjournaled_enter(frame, shape, handler, &result))
+    return result;
   struct call call = {.shape = shape, .id = (uint16_t)number, .frame = frame};
   for (int i = 0; i < 6; i++)
     call.args[i] = frame->args[i];
-  int64_t result = handler(&call);
+  result = handler(&call);
   if (__builtin_expect(engine.threaded, 0) && frame->raw == FRAME_DONE && !engine_live())
     replay_yield();
   return result;
@@ -147,7 +151,7 @@ int64_t engine_enter(struct engine_frame *frame)
 void crash_point(void)
 {
   struct tail_header *header = engine.tail.header;
-  if (!engine_live())
+  if (!process_live())
     return;
   uint64_t passed = atomic_load_explicit(&header->crash_points, memory_order_relaxed) + 1;
   /* Two atomic additions for each call would cost every run a quarter of what a clock reading does. */

@@ -66,9 +66,13 @@ struct thread {
   uint32_t stream;
   uint32_t number;     /* its tid as the program knows it; 0: has not asked */
   uint32_t passing;    /* a hooked library works: its calls are not journaled (shim/passing.h) */
+  uint32_t persistence; /* 0: all calls are journaled; else the level that holds (shim/unjournaled.h) */
+  uint32_t unjournaled; /* a call is made that has no entries: as if live, also while the process replays */
+  uint32_t never_journaled; /* made under a level that keeps all out of the journal: a part of that to its end */
   uint32_t tsc_open;   /* and reads the processor's counter itself */
   uint32_t exchanges;  /* how many have begun in this thread's image */
   uint32_t keys;       /* how many the program has asked for in it */
+  uint32_t unjournaled_keys; /* and since nothing is journaled */
 };
 extern __thread struct thread engine_thread;
 
@@ -82,6 +86,7 @@ struct engine {
   bool shares_memory;             /* has had a mapping that children write to, past all calls */
   bool relays_exit;               /* a child that was to share its parent's memory until an exec */
   bool tsc_trapped;
+  bool detached;                  /* made where nothing is journaled, and all of it is not */
   int32_t pid_real;
   uint64_t image_position;        /* of the image's START: the same in every attempt */
   uint64_t (*clock_original)(int clock, void *timespec); /* the vDSO's own, or NULL */
@@ -94,9 +99,15 @@ extern struct engine engine;
 
 /* ---- live or replay ---- */
 
-static inline bool engine_live(void)
+static inline bool process_live(void)
 {
   return atomic_load_explicit(&engine.process->live, memory_order_acquire);
+}
+
+/* Is the call that this thread is in made for real, and has no place in the feed? */
+static inline bool engine_live(void)
+{
+  return process_live() || engine_thread.unjournaled;
 }
 
 /* Replay: waits until it is this stream's turn and checks that the next entry is `kind` of this call
@@ -187,6 +198,8 @@ void record_complete(const struct call *call, int64_t result);
 void record_intent(struct draft *draft, const struct call *call);
 /* Waits until the entry at `position`, and all before it, are on disk. */
 void record_make_durable(uint64_t position);
+/* The same for all that has been appended. */
+void record_make_all_durable(void);
 /* The entry at `position`, which this thread has appended, is the intent of a remote change, which is about to be made: it is where
  * the run's sync and its other store have to have it, and this machine may act for the run. */
 void record_before_remote(uint64_t position);

@@ -262,6 +262,11 @@ void placeholders_share(void)
   replace_placeholders(REPLACE_SHARED);
 }
 
+void placeholders_put_back(void)
+{
+  replace_placeholders(REPLACE_SHARED);
+}
+
 void engine_go_live(void)
 {
   static _Atomic uint32_t going;

@@ -81,11 +81,12 @@ static bool referenced(struct descriptor *descriptor, const struct reading *read
 }
 
 /* Files of /proc and /sys say that they are empty, and their bytes are gone once they are read; those of a file
- * that is mapped and stored to are gone when the program stores, which no call shows. */
+ * that is mapped and stored to are gone when the program stores, which no call shows; one that was opened where nothing is
+ * journaled is made anew by every attempt. */
 static bool must_be_recorded(const struct descriptor *descriptor)
 {
   uint64_t major = descriptor->device >> 32;
-  return (major == 0 && descriptor->birth_ns == 0) ||
+  return (major == 0 && descriptor->birth_ns == 0) || descriptor->flags & DESCRIPTOR_UNJOURNALED ||
          file_is_stored_to(descriptor->device, descriptor->inode);
 }
 

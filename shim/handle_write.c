@@ -9,6 +9,7 @@
 #include "shim/region.h"
 #include "shim/sockets.h"
 #include "shim/stores.h"
+#include "shim/unjournaled.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -194,6 +195,11 @@ static void put_in_stores(const struct writing *writing, uint64_t at, const uint
   stores_write(descriptor_get(writing->fd), writing->offset + at, bytes, length);
 }
 
+static void put_in_file(const struct writing *writing, uint64_t at, const uint8_t *bytes, uint64_t length)
+{
+  unjournaled_write_again(writing->fd, writing->offset + at, bytes, length);
+}
+
 /* The placeholder's offset moves as the file's did, and its stores get the bytes. */
 static void follow_file(const struct call *call, const struct writing *writing,
                         const struct journal_entry *intent, int64_t result)
@@ -206,6 +212,8 @@ static void follow_file(const struct call *call, const struct writing *writing,
     went.offset = (uint64_t)raw_syscall3(SYS_lseek, (uint64_t)writing->fd, 0, SEEK_CUR);
   if (descriptor_get(writing->fd)->flags & (DESCRIPTOR_GHOST | DESCRIPTOR_MAPPED))
     each_piece(call, &went, (uint64_t)result, put_in_stores);
+  else if (descriptor_get(writing->fd)->flags & DESCRIPTOR_UNJOURNALED)
+    each_piece(call, &went, (uint64_t)result, put_in_file);
   if (!writing->positioned)
     raw_syscall3(SYS_lseek, (uint64_t)writing->fd, went.offset + (uint64_t)result, SEEK_SET);
 }

@@ -6,9 +6,12 @@
 #include "shim/blob.h"
 #include "shim/engine.h"
 #include "shim/replicas.h"
+#include "shim/unjournaled.h"
 
 #include <assert.h>
 #include <errno.h>
+
+#define NOWHERE UINT64_MAX /* the place of an entry that is none */
 
 /* Longest output that goes into the entry itself; the rest goes ahead of it in DATA entries. */
 #define OUTPUT_INLINE_MAX (256u << 10)
@@ -59,7 +62,7 @@ void draft_add(struct draft *draft, unsigned type, unsigned arg, const void *dat
 /* Appends `length` bytes as DATA entries, for the entry that follows in this stream. */
 static void append_data(const struct draft *draft, unsigned arg, const uint8_t *data, size_t length)
 {
-  while (length) {
+  while (length && !engine_thread.unjournaled) {
     size_t part = length < JOURNAL_PAYLOAD_SIZE_MAX ? length : JOURNAL_PAYLOAD_SIZE_MAX;
     struct tail_part piece = {
         .type = SEGMENT_OUTPUT, .arg = (uint8_t)arg, .data = data, .length = (uint32_t)part};
@@ -140,6 +143,8 @@ void draft_add_outputs(struct draft *draft, const struct call *call)
 
 uint64_t draft_append(struct draft *draft)
 {
+  if (__builtin_expect(engine_thread.unjournaled, 0) && !unjournaled_keeps(draft->tail.kind))
+    return NOWHERE;
   return tail_append(&engine.tail, &draft->tail);
 }
 
@@ -159,17 +164,32 @@ static uint32_t entry_size(uint64_t position)
   return entry->size;
 }
 
-/* Until `position` is durable; a failing disk ends the process rather than the promise. */
-void record_make_durable(uint64_t position)
+static void make_durable(uint64_t start, uint64_t end)
 {
   blobs_sync();
-  int result = tail_sync_to(&engine.tail, position, position + entry_size(position));
+  int result = tail_sync_to(&engine.tail, start, end);
   if (result < 0)
     engine_failed(TAIL_REPORT_FAILED, "the journal cannot be written to disk: ", "msync", result);
 }
 
+void record_make_all_durable(void)
+{
+  uint64_t end = atomic_load(&engine.tail.header->head);
+  make_durable(end, end);
+}
+
+/* Until `position` is durable; a failing disk ends the process rather than the promise. */
+void record_make_durable(uint64_t position)
+{
+  if (position == NOWHERE)
+    return;
+  make_durable(position, position + entry_size(position));
+}
+
 void record_before_remote(uint64_t position)
 {
+  if (position == NOWHERE)
+    return;
   if (engine.tail.header->sync != TAIL_SYNC_NONE)
     record_make_durable(position);
   replicas_before_remote(position + entry_size(position));

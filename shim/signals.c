@@ -14,6 +14,7 @@
 
 #include "shim/descriptors.h"
 #include "shim/identity.h"
+#include "shim/unjournaled.h"
 #include "shim/x86_64/breakable.h"
 #include "shim/x86_64/tsc_trap.h"
 
@@ -96,14 +97,17 @@ static void run(int number, siginfo_t *info, void *context)
 {
   struct action action = actions[number];
   bool was_within = within;
+  uint32_t was_unjournaled = engine_thread.unjournaled;
   if (action.flags & SA_RESETHAND) {
     const struct action none = {.flags = action.flags, .restorer = action.restorer};
     handled &= ~bit(number);
     raw_syscall4(SYS_rt_sigaction, (uint64_t)number, (uint64_t)&none, 0, MASK_SIZE);
   }
   within = false;
+  engine_thread.unjournaled = 0;
   if (is_pointer(action.handler))
     ((void (*)(int, siginfo_t *, void *))action.handler)(number, info, context);
+  engine_thread.unjournaled = was_unjournaled;
   within = was_within;
 }
 
@@ -153,11 +157,17 @@ static void owe(int number, unsigned calls)
   owed_calls = calls;
 }
 
+/* Where nothing is journaled, what happens happens in every attempt anew: children end, and replay sees it. */
+static bool is_of_this_attempt(int number)
+{
+  return engine.detached || (unjournaled_all() && (number == SIGCHLD || !process_live()));
+}
+
 static void arrive(int number, siginfo_t *info, void *context)
 {
   bool in_call = within, has_waited = sending;
   sending = false;
-  if (engine.threaded || engine_thread.passing || expected == number) {
+  if (engine.threaded || engine_thread.passing || expected == number || is_of_this_attempt(number)) {
     expected = 0;
     if (expected_mask)
       raw_syscall4(SYS_rt_sigprocmask, SIG_SETMASK, (uint64_t)&expected_mask, 0, MASK_SIZE);
@@ -166,13 +176,13 @@ static void arrive(int number, siginfo_t *info, void *context)
     return;
   }
   bool late = info->si_code == SI_TIMER && info->si_ptr == &timer;
-  if (late && (!engine_live() || !(waiting & bit(number))))
+  if (late && (!process_live() || !(waiting & bit(number))))
     return;
   if (!late && !within) {
     if (!(waiting & bit(number)))
       raw_copy(&waiting_info[number], info, sizeof *info);
     waiting |= bit(number);
-    if (engine_live())
+    if (process_live())
       be_patient(number);
     return;
   }
@@ -241,7 +251,7 @@ int64_t signals_run(const struct call *call)
     owed_calls--;
     over = signals_break(call, actions[owed].flags);
   }
-  within = engine_live() && !engine.threaded;
+  within = process_live() && !engine.threaded;
   /* What had come before the call comes in it: a program that has looked whether it had, and waits now, would wait
    * in vain. */
   if (__builtin_expect(waiting != 0, 0) && within)
@@ -278,7 +288,7 @@ bool signals_kept_off(int number)
 /* Before the program says something else about signals, in a call that may have no entry. */
 static void note_kept_off(void)
 {
-  if (!engine_live() && !replay_own_next())
+  if (!process_live() && !replay_own_next())
     kept_off |= handled | blocked();
 }
 
@@ -385,7 +395,7 @@ void signals_of_child(void)
 
 void signals_deliver(void)
 {
-  if (!waiting || !engine_live() || engine.threaded)
+  if (!waiting || !process_live() || engine.threaded)
     return;
   within = true;
   send_waiting();
@@ -421,7 +431,7 @@ static void handler_gone(int number, bool by_default)
   handled &= ~bit(number);
   waiting &= ~bit(number);
   raw_copy(&info, &waiting_info[number], sizeof info);
-  if (waited && by_default && engine_live())
+  if (waited && by_default && process_live())
     send_to_self(number, &info);
 }
 

@@ -17,6 +17,8 @@ void signals_expect(int number);
 void signals_expect_none(void);
 /* Is the call over when a handler with those flags (SA_*) has run in it, and it had nothing yet? */
 bool signals_break(const struct call *call, uint64_t flags);
+/* Is it a call that waits until something happens on some of several descriptors? */
+bool call_waits_for_readiness(uint64_t id);
 /* Has the program a handler for it, that runs at calls? */
 bool signals_handled(int number);
 /* Does this thread block it now? */

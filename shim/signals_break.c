@@ -13,14 +13,9 @@ static bool may_wait(int fd)
   return kind == DESCRIPTOR_PIPE || kind == DESCRIPTOR_PAIR || kind == DESCRIPTOR_SOCKET || kind == DESCRIPTOR_TERMINAL;
 }
 
-bool signals_break(const struct call *call, uint64_t flags)
+bool call_waits_for_readiness(uint64_t id)
 {
-  switch (call->id) {
-  case SYS_pause:
-  case SYS_rt_sigsuspend:
-  case SYS_rt_sigtimedwait:
-  case SYS_nanosleep:
-  case SYS_clock_nanosleep:
+  switch (id) {
   case SYS_poll:
   case SYS_ppoll:
   case SYS_select:
@@ -28,6 +23,21 @@ bool signals_break(const struct call *call, uint64_t flags)
   case SYS_epoll_wait:
   case SYS_epoll_pwait:
   case SYS_epoll_pwait2:
+    return true;
+  }
+  return false;
+}
+
+bool signals_break(const struct call *call, uint64_t flags)
+{
+  if (call_waits_for_readiness(call->id))
+    return true;
+  switch (call->id) {
+  case SYS_pause:
+  case SYS_rt_sigsuspend:
+  case SYS_rt_sigtimedwait:
+  case SYS_nanosleep:
+  case SYS_clock_nanosleep:
     return true;
   case SYS_wait4:
   case SYS_waitid:

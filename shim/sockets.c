@@ -92,6 +92,9 @@ void socket_follow(int fd, int64_t result, bool error)
     return;
   struct socket_state state = socket_state_get(fd), before = state;
   bool failed = result < 0;
+  /* What was said on it was said on another connection. */
+  if (state.flags & SOCKET_UNJOURNALED && !error)
+    state.flags |= SOCKET_STREAM_OPEN;
   if (state.flags & SOCKET_PENDING) {
     state.flags &= ~(uint32_t)SOCKET_PENDING;
     state.flags |= failed ? 0 : SOCKET_STREAM_OPEN;

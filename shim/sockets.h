@@ -21,6 +21,7 @@ enum {
   SOCKET_ENDED = 4,       /* the program has seen the end of the stream */
   SOCKET_FILTERED = 8,    /* the program has a filter of its own on it */
   SOCKET_CALLING = 16,    /* a stream that the program has connected, not accepted */
+  SOCKET_UNJOURNALED = 32, /* a stream that this attempt has connected itself, where nothing was journaled */
 };
 
 /* Places in the feed; 0: none. */

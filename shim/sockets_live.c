@@ -114,6 +114,19 @@ static void reset_by_peer(int fd, int listener, bool unix_domain)
   raw_syscall3(SYS_poll, (uint64_t)&gone, 1, 1000);
 }
 
+/* One that this attempt has connected itself. A UNIX socket cannot be taken back from its peer. */
+static void disconnect(int fd, bool unix_domain)
+{
+  struct socket_address peer = {.length = sizeof peer.bytes};
+  const struct socket_address none = {.family = AF_UNSPEC, .length = sizeof(struct sockaddr)};
+  if (raw_syscall3(SYS_getpeername, (uint64_t)fd, (uint64_t)peer.bytes, (uint64_t)&peer.length) != 0)
+    return;
+  if (unix_domain)
+    raw_syscall2(SYS_shutdown, (uint64_t)fd, SHUT_RDWR);
+  else
+    connect_to(fd, &none);
+}
+
 static void break_stream(int fd, bool ended)
 {
   struct socket_address address;
@@ -126,6 +139,7 @@ static void break_stream(int fd, bool ended)
   uint64_t status = (uint64_t)raw_syscall2(SYS_fcntl, (uint64_t)fd, F_GETFL);
   raw_syscall3(SYS_fcntl, (uint64_t)fd, F_SETFL, status | O_NONBLOCK);
   set_number(fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, 0);
+  disconnect(fd, family == AF_UNIX);
   if (family == AF_INET6)
     set_number(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
   int64_t result = connect_to(fd, &address);
@@ -285,6 +299,8 @@ static void go_live(int fd, void *context)
   socket_state_drop(fd);
   if (state.flags & SOCKET_FILTERED)
     engine_failed(TAIL_REPORT_FAILED, "a filter that the program has put on a socket cannot be put there again", "", 0);
+  if (state.flags == SOCKET_UNJOURNALED)
+    return;
   if (state.flags & SOCKET_STREAM_OPEN) {
     break_stream(fd, state.flags & SOCKET_ENDED);
   } else if (state.flags & SOCKET_PENDING) {

@@ -268,6 +268,9 @@ int analysis_files_keep(struct analysis *analysis, const struct journal_entry *e
   struct journal_file before, now;
   if (entry_file(entry, 0, &before) && entry_file(entry, 1, &now))
     return reborn(analysis, &before, &now);
+  /* One that was opened where nothing is journaled. */
+  if (entry_file(entry, 0, &before) && entry_path(entry, 0, &(size_t){0}))
+    return opened(analysis, entry, true, false);
   const struct journal_segment *segment = entry_segments(entry);
   for (; segment; segment = journal_next_segment(entry, segment)) {
     int error = segment->type == SEGMENT_OLD    ? keep_old(analysis, entry->position, segment)

@@ -40,7 +40,7 @@ static uint64_t read_counter(void)
 
 static uint64_t journaled_counter(void)
 {
-  if (engine_thread.passing)
+  if (engine_thread.passing || engine_thread.persistence)
     return read_counter();
   static const struct call_shape no_shape;
   struct call call = {.id = CALL_ID_RDTSC, .shape = &no_shape, .signature = CALL_ID_RDTSC};

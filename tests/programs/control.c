@@ -126,6 +126,35 @@ static void misuse(void)
   line("overlapped");
 }
 
+static void *end_level(void *token)
+{
+  sure(perdure_persistence_end(*(struct perdure_token *)token) == 0);
+  return NULL;
+}
+
+static void persistence_misused(void)
+{
+  struct perdure_token level, region;
+  pthread_t thread;
+  sure(perdure_persistence_begin((enum perdure_persistence)0, &level) == PERDURE_ERROR_ARGUMENT);
+  sure(perdure_persistence_begin((enum perdure_persistence)4, &level) == PERDURE_ERROR_ARGUMENT);
+  sure(perdure_persistence_set((enum perdure_persistence)0) == PERDURE_ERROR_ARGUMENT);
+  sure(perdure_persistence_begin(PERDURE_PERSIST_NOTHING, NULL) == PERDURE_ERROR_ARGUMENT);
+  sure(perdure_persistence_begin(PERDURE_PERSIST_REMOTE, &level) == 0);
+  sure(!journaled || perdure_persistence_get() == PERDURE_PERSIST_REMOTE);
+  sure(!journaled || perdure_atomic_begin(&region) == PERDURE_ERROR_PERSISTENCE);
+  sure(pthread_create(&thread, NULL, end_level, &level) == 0);
+  pthread_join(thread, NULL);
+  sure(!journaled || perdure_persistence_end(level) == PERDURE_ERROR_TOKEN);
+  sure(perdure_persistence_get() == PERDURE_PERSIST_SMART);
+  sure(perdure_persistence_set(PERDURE_PERSIST_REMOTE) == 0 && perdure_persistence_set(PERDURE_PERSIST_SMART) == 0);
+  sure(perdure_atomic_begin(&region) == 0);
+  PERDURE_WITH_PERSISTENCE(PERDURE_PERSIST_NOTHING)
+    line("journaled in a region");
+  sure(perdure_atomic_end(region) == 0);
+  line("levels misused");
+}
+
 static void *end_region(void *region)
 {
   sure(perdure_atomic_end(*(struct perdure_token *)region) == 0);
@@ -157,8 +186,8 @@ static void fill_up(void)
   int begun = 0;
   while (begun <= PERDURE_SCOPES_MAX && perdure_idempotence_begin(1, &tokens[begun]) == 0)
     begun++;
-  /* One is what the thread has set. */
-  sure(!journaled || begun == PERDURE_SCOPES_MAX - 1);
+  /* Two are what the thread has set. */
+  sure(!journaled || begun == PERDURE_SCOPES_MAX - 2);
   while (begun > 0)
     sure(perdure_idempotence_end(tokens[--begun]) == 0);
   line("filled");
@@ -172,6 +201,7 @@ int main(int argc, char **argv)
   blocks();
   misuse();
   regions_misused();
+  persistence_misused();
   if (argc > 1)
     fill_up();
   keys_are_those();
