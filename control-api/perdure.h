@@ -60,7 +60,10 @@ struct perdure_retry_policy {
   uint64_t max_delay_ns;
   double multiplier;        /* 1 to 1000 */
   double max_jitter_factor; /* 0 to 1 */
+  unsigned statuses;        /* enum perdure_retry_status, or'ed: of HTTP, after which a request is sent again */
 };
+
+enum perdure_retry_status { PERDURE_RETRY_429 = 1, PERDURE_RETRY_502 = 2, PERDURE_RETRY_503 = 4, PERDURE_RETRY_504 = 8 };
 
 /* ---- what the shim provides; not for programs to call ---- */
 
@@ -253,9 +256,9 @@ static inline int perdure_retry_policy_values_(const struct perdure_retry_policy
   /* Not-a-number fails every comparison. */
   if (!policy || policy->max_attempts < 1 || policy->min_delay_ns > policy->max_delay_ns ||
       !(policy->multiplier >= 1 && policy->multiplier <= 1000) ||
-      !(policy->max_jitter_factor >= 0 && policy->max_jitter_factor <= 1))
+      !(policy->max_jitter_factor >= 0 && policy->max_jitter_factor <= 1) || policy->statuses > 15)
     return PERDURE_ERROR_ARGUMENT;
-  values[0] = policy->max_attempts;
+  values[0] = policy->max_attempts | (uint64_t)policy->statuses << 32;
   values[1] = policy->min_delay_ns;
   values[2] = policy->max_delay_ns;
   values[3] = perdure_millionths_(policy->multiplier);
@@ -264,7 +267,11 @@ static inline int perdure_retry_policy_values_(const struct perdure_retry_policy
 }
 
 /* What the supervisor does when the program dies by a signal while this holds for the thread whose call is the
- * journal's last. It stands above --retry and --no-retry. */
+ * journal's last. It stands above --retry and --no-retry.
+ * Also, for a curl_easy_perform() of this thread that fails (no address, no connection, a timeout, a reset) or is answered
+ * with one of the statuses: it is tried again inside the call, as long as none of its body has reached the program, and it may be
+ * repeated: nothing was sent, it only reads, or idempotence is on. Retry-After is honoured; where it is longer than max_delay_ns, and
+ * when the attempts are used up, the program gets what came last. Header lines of all answers reach it. */
 static inline int perdure_retry_policy_begin(const struct perdure_retry_policy *policy,
                                              struct perdure_token *ret_token)
 {
@@ -305,6 +312,7 @@ static inline int perdure_retry_policy_get(struct perdure_retry_policy *ret_poli
   ret_policy->max_delay_ns = values[2];
   ret_policy->multiplier = (double)values[3] / 1000000;
   ret_policy->max_jitter_factor = (double)values[4] / 1000000;
+  ret_policy->statuses = (unsigned)(values[0] >> 32);
   return 1;
 }
 

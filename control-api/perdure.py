@@ -28,6 +28,7 @@ __all__ = ['Error', 'atomically', 'idempotence', 'persistence', 'retry_policy', 
 
 PERSIST_NOTHING, PERSIST_REMOTE, PERSIST_SMART = 1, 2, 3
 _IDEMPOTENCE, _RETRY, _REGION, _PERSISTENCE = 1, 2, 3, 4
+_STATUSES = {429: 1, 502: 2, 503: 4, 504: 8}
 _VALUES = ctypes.c_uint64 * 5
 _shim = ctypes.CDLL(None)
 
@@ -51,12 +52,15 @@ def _check(result):
     return result
 
 
-def _policy_values(max_attempts, min_delay, max_delay, multiplier, max_jitter_factor):
+def _policy_values(max_attempts, min_delay, max_delay, multiplier, max_jitter_factor, statuses):
     """In nanoseconds and millionths. Not-a-number fails every comparison."""
     if not (1 <= max_attempts < 2**32 and 0 <= min_delay <= max_delay < 2**33 and 1 <= multiplier <= 1000
             and 0 <= max_jitter_factor <= 1):
         raise Error(errno.EINVAL, 'this retry policy means nothing')
-    return _VALUES(max_attempts, round(min_delay * 1e9), round(max_delay * 1e9), round(multiplier * 1e6),
+    listed = sum(_STATUSES.get(status, 16) for status in set(statuses))
+    if listed > 15:
+        raise Error(errno.EINVAL, 'a request is sent again after 429, 502, 503, 504')
+    return _VALUES(max_attempts | listed << 32, round(min_delay * 1e9), round(max_delay * 1e9), round(multiplier * 1e6),
                    round(max_jitter_factor * 1e6))
 
 
@@ -122,10 +126,11 @@ class persistence(_Scope):
 
 
 class retry_policy(_Scope):
-    """How often and how late the supervisor starts the program again that dies in it. Delays in seconds."""
+    """How often and how late the supervisor starts the program again that dies in it, and libcurl's requests are sent again that
+    fail or are answered with one of the statuses. Delays in seconds."""
 
-    def __init__(self, max_attempts=3, min_delay=0.1, max_delay=1.0, multiplier=3.0, max_jitter_factor=0.15):
-        super().__init__(_RETRY, _policy_values(max_attempts, min_delay, max_delay, multiplier, max_jitter_factor))
+    def __init__(self, max_attempts=3, min_delay=0.1, max_delay=1.0, multiplier=3.0, max_jitter_factor=0.15, statuses=()):
+        super().__init__(_RETRY, _policy_values(max_attempts, min_delay, max_delay, multiplier, max_jitter_factor, statuses))
 
 
 def idempotent():
@@ -150,11 +155,11 @@ def set_persistence(level):
     _check(_ask('perdure_shim_scope_set', _PERSISTENCE, _level_values(level)))
 
 
-def set_retry_policy(max_attempts=3, min_delay=0.1, max_delay=1.0, multiplier=3.0, max_jitter_factor=0.15):
+def set_retry_policy(max_attempts=3, min_delay=0.1, max_delay=1.0, multiplier=3.0, max_jitter_factor=0.15, statuses=()):
     """For this thread, from here on, outside of scopes. max_attempts None: the command line's holds again."""
     values = None
     if max_attempts is not None:
-        values = _policy_values(max_attempts, min_delay, max_delay, multiplier, max_jitter_factor)
+        values = _policy_values(max_attempts, min_delay, max_delay, multiplier, max_jitter_factor, statuses)
     _check(_ask('perdure_shim_scope_set', _RETRY, values))
 
 

@@ -48,7 +48,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define JOURNAL_VERSION 3u
+#define JOURNAL_VERSION 4u
 #define JOURNAL_ENTRY_HEADER_SIZE 48u
 #define JOURNAL_ARG_COUNT_MAX 6u
 /* Payload of one entry at most; larger outputs go ahead of it in DATA entries. */
@@ -222,6 +222,7 @@ enum journal_callback {
   JOURNAL_CALLBACK_AGAIN = 7, /* none: the request is sent again, in a later attempt */
   JOURNAL_CALLBACK_SOCKET = 8, /* of a multi handle: descriptor, CURL_POLL_* and JOURNAL_SOCKET_FRESH */
   JOURNAL_CALLBACK_TIMER = 9,  /* of a multi handle: milliseconds */
+  JOURNAL_CALLBACK_RETRY = 10, /* the transfer has failed, and is tried again in the same call: its code << 32 and status, the delay in ns */
 };
 
 /* The descriptor was closed since the program was last told of it, or is new to it. */

@@ -237,6 +237,7 @@ struct tail_header {
   _Atomic uint64_t blob_written; /* grows with each write to a file in blobs/, before its entry is appended */
   _Atomic uint64_t blob_synced;  /* all that was written when blob_written was that is on disk */
   struct tail_replication replication;
+  uint64_t retry[JOURNAL_SCOPE_VALUES]; /* the command line's policy, as JOURNAL_SCOPE_RETRY has it; zeros: it has said none */
 };
 
 /* Until something must be on disk, nothing is put there: what leaves the ring for the store lies in the page

@@ -8,6 +8,8 @@
 
 #define CONTROL_FUNCTION __attribute__((visibility("default")))
 
+/* 1: those values hold for this thread; 0: none has been said; -ENOSYS. */
+CONTROL_FUNCTION int perdure_shim_scope_get(unsigned kind, uint64_t *ret_values);
 /* What holds for this thread, as engine_thread.persistence has it. */
 uint32_t control_persistence(void);
 /* The place in the journal where this thread's latest scope of that kind began; 0: there is none. */

@@ -32,7 +32,6 @@ CONTROL_FUNCTION int perdure_shim_scope_begin(unsigned kind, const uint64_t *val
 CONTROL_FUNCTION int perdure_shim_scope_end(unsigned kind, uint64_t token);
 CONTROL_FUNCTION int perdure_shim_scope_set(unsigned kind, const uint64_t *values);
 CONTROL_FUNCTION int perdure_shim_scope_is_open(unsigned kind, uint64_t token);
-CONTROL_FUNCTION int perdure_shim_scope_get(unsigned kind, uint64_t *ret_values);
 
 /* ---- persistence ---- */
 

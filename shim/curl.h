@@ -7,6 +7,7 @@
 #ifndef PERDURE_SHIM_CURL_H
 #define PERDURE_SHIM_CURL_H
 
+#include "journal/retry_policy.h"
 #include "shim/blob.h"
 #include "shim/engine.h"
 
@@ -113,6 +114,8 @@ enum {
 #define INFO_COOKIES (0x400000 + 28)
 
 #define CALLBACK_KIND_COUNT (JOURNAL_CALLBACK_AGAIN + 1)
+/* Header lines that come as body are counted in this one's place. */
+#define COUNT_HEADER_IN_BODY 0
 #define SEEN_COUNT 10 /* rows of shim/curl_seen.def */
 
 /* CURLMsg. */
@@ -164,6 +167,12 @@ struct curl_handle {
   bool again_in_header;
   uint64_t spool_place, frame_left;
 
+  /* tries of a curl_easy_perform() */
+  struct retry_policy policy;
+  uint32_t tries;
+  bool repeatable;     /* whatever was sent of it */
+  bool held_back;      /* the body of this answer: there is another try */
+
   /* the multi handle that it is in (shim/curl_group.h) */
   struct curl_group *group;
   bool added;                    /* libcurl knows: not so of what replay added */
@@ -194,6 +203,9 @@ static inline uint8_t *handle_scratch(struct curl_handle *handle)
 {
   return (uint8_t *)handle + HANDLE_SCRATCH_OFFSET;
 }
+
+/* Of a request that only reads. */
+bool method_is_safe(const char *method);
 
 /* Does a call come from the program, and is the run journaled? */
 bool curl_hooked(void);
@@ -262,6 +274,9 @@ int given_end(struct curl_handle *handle);
 /* Passing: gives the program a piece of an answer, as libcurl would; what it returned. kind: WRITE or HEADER. */
 size_t callback_give(struct curl_handle *handle, unsigned kind, void *bytes, size_t length);
 
+/* Passing: asks the program to begin again with what it uploads; false: it cannot. */
+bool callback_rewind(struct curl_handle *handle);
+
 /* Puts our callbacks in the place of the program's, and back. */
 void callbacks_install(struct curl_handle *handle, const struct curl_real *real);
 void callbacks_remove(struct curl_handle *handle, const struct curl_real *real);
@@ -277,6 +292,17 @@ void spool_put(struct curl_handle *handle, const void *bytes, uint64_t result);
 /* The next read's result and bytes, at most `room`; false: there is no more. */
 bool spool_take(struct curl_handle *handle, void *bytes, size_t room, uint64_t *ret_result);
 void spool_close(struct curl_handle *handle);
+
+/* ---- curl_retry.c ---- */
+
+/* Before the first try: what holds for this thread. */
+void retry_begin(struct curl_handle *handle);
+/* Passing, on bytes of a body: they are of an answer after which there is another try, and not for the program. */
+bool retry_holds_back(struct curl_handle *handle, const struct curl_real *real);
+/* Passing: the try has ended with that code. True: another is to be made now, the wait for it is over. */
+bool retry_follows(struct curl_handle *handle, const struct curl_real *real, int code);
+/* Live and in replay: what was counted of the last try does not count for the next. */
+void retry_begins_anew(struct curl_handle *handle);
 
 /* ---- curl_info.c ---- */
 

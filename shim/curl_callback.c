@@ -148,9 +148,6 @@ static bool is_header_line(const struct curl_handle *handle, const struct callba
   return true;
 }
 
-/* Header lines that come as body are counted in this one's place. */
-#define COUNT_HEADER_IN_BODY 0
-
 static void note_done(struct curl_handle *handle, const struct callback *callback, uint64_t result)
 {
   if (callback->kind == JOURNAL_CALLBACK_WRITE) {
@@ -303,8 +300,11 @@ size_t callback_give(struct curl_handle *handle, unsigned kind, void *bytes, siz
   return callback_live(handle, (struct callback){kind, 0, 0, bytes, length});
 }
 
-static size_t on_write(void *bytes, size_t size, size_t count, void *handle)
+static size_t on_write(void *bytes, size_t size, size_t count, void *data)
 {
+  struct curl_handle *handle = data;
+  if (!handle->group && retry_holds_back(handle, curl_real()))
+    return size * count;
   return callback_live(handle, (struct callback){JOURNAL_CALLBACK_WRITE, 0, 0, bytes, size * count});
 }
 
@@ -385,6 +385,10 @@ void callback_replay(struct curl_handle *handle, const struct journal_entry *ent
   ((uint8_t *)callback.bytes)[callback.length] = 0;
   if (callback.kind == JOURNAL_CALLBACK_AGAIN)
     return;
+  if (callback.kind == JOURNAL_CALLBACK_RETRY) {
+    retry_begins_anew(handle);
+    return;
+  }
   uint64_t result = call_program(handle, &callback);
   handle->last_return = result;
   note_pause(handle, callback.kind, result);
@@ -397,6 +401,11 @@ static bool has_seek(const struct curl_handle *handle)
 {
   return handle->kept[KEPT_SEEKFUNCTION] || !handle->kept[KEPT_READFUNCTION] ||
          kept(handle, KEPT_READFUNCTION) == (void *)curl_real()->fread;
+}
+
+bool callback_rewind(struct curl_handle *handle)
+{
+  return has_seek(handle) && callback_live(handle, (struct callback){JOURNAL_CALLBACK_SEEK, 0, 0, NULL, 0}) == 0;
 }
 
 void callbacks_install(struct curl_handle *handle, const struct curl_real *real)

@@ -20,7 +20,7 @@
 static const struct call_shape exchange_shape = {.class = CALL_CLASS_CHANGE_REMOTE};
 static const struct call_shape pause_shape = {.class = CALL_CLASS_OBSERVE};
 
-static bool is_safe(const char *method)
+bool method_is_safe(const char *method)
 {
   return raw_same_text(method, "GET") || raw_same_text(method, "HEAD") || raw_same_text(method, "OPTIONS") ||
          raw_same_text(method, "TRACE");
@@ -88,7 +88,7 @@ uint64_t exchange_record_request(struct call *call, struct curl_handle *handle)
   size_t length = 0;
   struct draft draft;
   const void *body = handle_body(handle, &length);
-  call->args[0] = (is_safe(method) ? JOURNAL_EXCHANGE_SAFE : 0) | (handle->keyed ? JOURNAL_EXCHANGE_KEYED : 0);
+  call->args[0] = (method_is_safe(method) ? JOURNAL_EXCHANGE_SAFE : 0) | (handle->keyed ? JOURNAL_EXCHANGE_KEYED : 0);
   draft_begin(&draft, call, JOURNAL_INTENT, 0);
   draft.tail.arg_count = 1;
   draft_add(&draft, SEGMENT_REQUEST, 0, method, raw_length(method));
@@ -166,10 +166,14 @@ int exchange_end(struct curl_handle *handle, const struct curl_real *real, int c
 static int send_request(struct curl_handle *handle, const struct curl_real *real, uint64_t position)
 {
   make_durable(position);
+  retry_begin(handle);
   uint32_t before = passing_begin();
   exchange_prepare(handle, real);
   bool opened = tsc_trap_open(true);
-  int code = real->easy_perform(handle->easy);
+  int code;
+  do
+    code = real->easy_perform(handle->easy);
+  while (retry_follows(handle, real, code));
   tsc_trap_open(opened);
   code = exchange_end(handle, real, code);
   passing_end(before);

@@ -177,6 +177,7 @@ static void add_callback(struct exchange *exchange, const struct journal_entry *
       exchange->given_size -= length;
     break;
   case JOURNAL_CALLBACK_AGAIN:
+  case JOURNAL_CALLBACK_RETRY:
     exchange->sent_count++;
     break;
   }

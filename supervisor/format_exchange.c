@@ -7,6 +7,7 @@
 #include "supervisor/change.h"
 #include "supervisor/exchange.h"
 #include "supervisor/format_args.h"
+#include "supervisor/retry.h"
 
 #include <string.h>
 
@@ -27,6 +28,7 @@ const char *journal_callback_name(unsigned callback)
   case JOURNAL_CALLBACK_PROGRESS: return "progress";
   case JOURNAL_CALLBACK_DEBUG: return "debug";
   case JOURNAL_CALLBACK_AGAIN: return "sent again";
+  case JOURNAL_CALLBACK_RETRY: return "tried again";
   case JOURNAL_CALLBACK_SOCKET: return "socket";
   case JOURNAL_CALLBACK_TIMER: return "timer";
   }
@@ -53,6 +55,17 @@ static void add_request(struct text *text, const struct journal_entry *entry)
   }
 }
 
+static void add_retry(struct text *text, uint64_t how, uint64_t delay_ns)
+{
+  char delay[RETRY_DURATION_SIZE];
+  uint32_t code = (uint32_t)(how >> 32), status = (uint32_t)how;
+  retry_duration_text(delay_ns, delay);
+  if (code != 0)
+    text_addf(text, ", after %s: code %u", delay, code);
+  else
+    text_addf(text, ", after %s: status %u", delay, status);
+}
+
 static void add_callback(struct text *text, const struct journal_entry *entry)
 {
   unsigned callback = (unsigned)entry_arg(entry, 0);
@@ -62,6 +75,8 @@ static void add_callback(struct text *text, const struct journal_entry *entry)
     text_addf(text, ", %llu", (unsigned long long)entry_arg(entry, 1));
   else if (callback == JOURNAL_CALLBACK_SEEK)
     text_addf(text, ", %lld, %lld", (long long)entry_arg(entry, 1), (long long)entry_arg(entry, 2));
+  else if (callback == JOURNAL_CALLBACK_RETRY)
+    add_retry(text, entry_arg(entry, 1), entry_arg(entry, 2));
   else if (callback == JOURNAL_CALLBACK_PROGRESS && bytes != NULL)
     text_addf(text, ", {%u bytes}", bytes->length);
   else if (bytes != NULL) {

@@ -9,32 +9,8 @@
 #define MS 1000000ull
 #define SECOND 1000000000ull
 
-const struct retry_policy retry_default = {3, 100 * MS, SECOND, 3 * RETRY_MILLION, 150000};
-const struct retry_policy retry_never = {1, 0, 0, RETRY_MILLION, 0};
-
-bool retry_policy_sound(const struct retry_policy *policy)
-{
-  return policy->max_attempts >= 1 && policy->min_delay_ns <= policy->max_delay_ns &&
-         policy->multiplier >= RETRY_MILLION && policy->multiplier <= RETRY_MULTIPLIER_MAX * RETRY_MILLION &&
-         policy->jitter <= RETRY_MILLION;
-}
-
-uint64_t retry_delay_ns(const struct retry_policy *policy, uint32_t number, uint32_t chance)
-{
-  /* 20 bits behind the point: a nanosecond times 1.5 grows. 64 + 20 + 30 bits fit. */
-  unsigned __int128 delay = (unsigned __int128)policy->min_delay_ns << 20;
-  const unsigned __int128 max = (unsigned __int128)policy->max_delay_ns << 20;
-  for (uint32_t i = 1; i < number && delay < max; i++) {
-    unsigned __int128 next = delay * policy->multiplier / RETRY_MILLION;
-    if (next == delay)
-      break;
-    delay = next;
-  }
-  if (delay > max)
-    delay = max;
-  delay += (delay >> 20) * policy->jitter / RETRY_MILLION * chance >> 12;
-  return (uint64_t)((delay > max ? max : delay) >> 20);
-}
+const struct retry_policy retry_default = {3, 100 * MS, SECOND, 3 * RETRY_MILLION, 150000, 0};
+const struct retry_policy retry_never = {1, 0, 0, RETRY_MILLION, 0, 0};
 
 /* ---- the option ---- */
 
@@ -69,7 +45,25 @@ bool retry_duration_parse(const char *text, uint64_t *ret_ns)
   return strcmp(text, "0") == 0 && parse_number(number, 1, 1, ret_ns);
 }
 
-enum { WORD_MAX, WORD_MIN, WORD_MAX_DELAY, WORD_MULTIPLIER, WORD_JITTER, WORD_COUNT };
+/* "429+503". */
+static bool parse_statuses(const char *text, uint32_t *ret_statuses)
+{
+  uint32_t statuses = 0;
+  for (;;) {
+    char *end;
+    uint32_t bit = retry_status_bit(strtoul(text, &end, 10));
+    if (end != text + 3 || !bit || (*end != '+' && *end != '\0'))
+      return false;
+    statuses |= bit;
+    if (*end == '\0')
+      break;
+    text = end + 1;
+  }
+  *ret_statuses = statuses;
+  return true;
+}
+
+enum { WORD_MAX, WORD_MIN, WORD_MAX_DELAY, WORD_MULTIPLIER, WORD_JITTER, WORD_STATUS, WORD_COUNT };
 
 static bool parse_word(struct retry_policy *policy, unsigned word, const char *value)
 {
@@ -89,6 +83,8 @@ static bool parse_word(struct retry_policy *policy, unsigned word, const char *v
       return false;
     policy->multiplier = (uint32_t)number;
     return number >= RETRY_MILLION;
+  case WORD_STATUS:
+    return parse_statuses(value, &policy->statuses);
   default:
     if (!parse_number(value, RETRY_MILLION, RETRY_MILLION, &number))
       return false;
@@ -105,6 +101,7 @@ static const struct {
     [WORD_MAX_DELAY] = {"max-delay", "a time like 100ms, 2s, 1m, 1h"},
     [WORD_MULTIPLIER] = {"multiplier", "a number from 1 to 1000"},
     [WORD_JITTER] = {"jitter", "a number from 0 to 1"},
+    [WORD_STATUS] = {"status", "of 429, 502, 503 and 504 those after which a request is sent again (429+503)"},
 };
 
 /* `word` is NAME=VALUE, and is cut in two. */
@@ -121,7 +118,7 @@ static int parse_pair(struct retry_policy *policy, char *word, bool *given, stru
     given[i] = true;
     return 0;
   }
-  return failure_set(failure, -EINVAL, "--retry: there is no '%.40s'; give max, min, max-delay, multiplier, jitter "
+  return failure_set(failure, -EINVAL, "--retry: there is no '%.40s'; give max, min, max-delay, multiplier, jitter, status "
                      "(max=5,min=1s,max-delay=1m)", word);
 }
 
@@ -149,15 +146,6 @@ int retry_policy_parse(const char *text, struct retry_policy *ret_policy, struct
                        "max-delay or a smaller min");
   *ret_policy = policy;
   return 0;
-}
-
-bool retry_policy_of_values(const uint64_t values[JOURNAL_SCOPE_VALUES], struct retry_policy *ret_policy)
-{
-  struct retry_policy policy = {(uint32_t)values[0], values[1], values[2], (uint32_t)values[3], (uint32_t)values[4]};
-  if (values[0] > UINT32_MAX || values[3] > UINT32_MAX || values[4] > UINT32_MAX || !retry_policy_sound(&policy))
-    return false;
-  *ret_policy = policy;
-  return true;
 }
 
 void retry_duration_text(uint64_t duration_ns, char ret_text[RETRY_DURATION_SIZE])

@@ -107,6 +107,7 @@ int run_prepare(struct run_attempt *attempt, int *ret_status, struct failure *fa
   attempt->idempotent = !options->not_idempotent;
   attempt->keyless = options->keyless;
   attempt->retry.policy = retry_default;
+  attempt->retry.said = options->retry != NULL;
   if (options->retry != NULL) {
     error = retry_policy_parse(options->retry, &attempt->retry.policy, failure);
     if (error < 0)

@@ -347,6 +347,7 @@ static int load_retry(struct run_attempt *attempt, struct failure *failure)
   attempt->retry.policy = retry_default;
   if (error == -ENOENT)
     return 0;
+  attempt->retry.said = true;
   error = error < 0 ? failure_set(failure, error, "%s", missing.text)
                     : retry_policy_parse(text, &attempt->retry.policy, failure);
   free(recorded);

@@ -10,6 +10,7 @@ struct run_attempt;
 /* What the attempts of this supervisor have come to. */
 struct run_retry {
   struct retry_policy policy; /* the command line's */
+  bool said;                  /* it has said one */
   uint64_t place;             /* of the last failure: how many calls had ended */
   uint32_t failures;          /* in a row at that place */
   uint32_t max_attempts;      /* of the policy that held for it */

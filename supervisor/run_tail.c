@@ -52,6 +52,8 @@ static void fill_header(const struct run_attempt *attempt, const struct run_begi
   header->lock_fd = attempt->lock_number;
   header->keyless = attempt->keyless;
   header->not_idempotent = !attempt->idempotent;
+  if (attempt->retry.said)
+    retry_policy_to_values(&attempt->retry.policy, header->retry);
   atomic_store(&header->processes[0].pid_seen, beginning->pid_seen);
   strcpy(header->run_directory, attempt->place.directory);
   strcpy(header->cache_directory, attempt->place.cache);

@@ -100,14 +100,15 @@ static void *end_elsewhere(void *token)
 static void misuse(void)
 {
   struct perdure_token none = {0}, first, second;
-  struct perdure_retry_policy nonsense = {3, 100, 1000, 0.5, 0.1}, policy = {3, 100, 1000, 2, 0.1}, got;
+  struct perdure_retry_policy nonsense = {3, 100, 1000, 0.5, 0.1, 0}, policy = {3, 100, 1000, 2, 0.1, PERDURE_RETRY_503}, got;
   sure(perdure_idempotence_end(none) == PERDURE_ERROR_TOKEN);
   sure(perdure_idempotence_begin(0, NULL) == PERDURE_ERROR_ARGUMENT);
   sure(perdure_retry_policy_begin(NULL, &first) == PERDURE_ERROR_ARGUMENT);
   sure(perdure_retry_policy_begin(&nonsense, &first) == PERDURE_ERROR_ARGUMENT);
   sure(perdure_retry_policy_begin(&policy, &first) == 0);
   sure(perdure_retry_policy_get(NULL) == PERDURE_ERROR_ARGUMENT);
-  sure(!journaled || (perdure_retry_policy_get(&got) == 1 && got.multiplier == 2 && got.max_attempts == 3));
+  sure(!journaled || (perdure_retry_policy_get(&got) == 1 && got.multiplier == 2 && got.max_attempts == 3 &&
+                     got.statuses == PERDURE_RETRY_503));
   sure(!journaled || perdure_idempotence_end(first) == PERDURE_ERROR_TOKEN);
   sure(perdure_retry_policy_end(first) == 0);
   sure(!journaled || perdure_retry_policy_end(first) == PERDURE_ERROR_TOKEN);

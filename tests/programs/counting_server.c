@@ -16,6 +16,8 @@
  *   /status/N     with that status           /redirect/N   to /redirect/N-1, at last to /
  *   /slow/MS      after that long            /reset/N      N bytes of twice as many, then a reset
  *   /truncated/N  the same, then the end     /cookie/X     sets the cookie c=X
+ *   /failing/N/STATUS/SECONDS   the first N requests of that path and key: STATUS, Retry-After: SECONDS, a body; then as others
+ *   /breaking/N/...             the same, by a reset in place of an answer
  *   others        "METHOD PATH HASH SIZE\n" of the request
  */
 #include "must.h"
@@ -238,6 +240,35 @@ static bool put_short(int fd, const struct request *request)
          (strcmp(request->method, "HEAD") == 0 || put_all(fd, body, (size_t)size));
 }
 
+/* How often that path has been asked for with that key, this time included. */
+static uint64_t times_asked(const struct request *request)
+{
+  static struct { char *what; uint64_t times; } asked[KEYS_MAX];
+  static size_t asked_count;
+  char what[LINE_MAX_SIZE + 300];
+  size_t i = 0;
+  snprintf(what, sizeof what, "%s %s", request->path, request->key);
+  must(pthread_mutex_lock(&keys_lock) == 0);
+  while (i < asked_count && strcmp(asked[i].what, what) != 0)
+    i++;
+  if (i == asked_count)
+    must(asked_count++ < KEYS_MAX && (asked[i].what = strdup(what)));
+  uint64_t times = ++asked[i].times;
+  must(pthread_mutex_unlock(&keys_lock) == 0);
+  return times;
+}
+
+static bool put_not_now(int fd, const char *rest)
+{
+  unsigned status = 503;
+  char seconds[32] = "", headers[64] = "";
+  static const char words[] = "not now\n";
+  sscanf(rest, "%*u/%u/%31[^/]", &status, seconds);
+  if (seconds[0])
+    snprintf(headers, sizeof headers, "Retry-After: %s\r\n", seconds);
+  return put_head(fd, status, headers, sizeof words - 1) && put_all(fd, words, sizeof words - 1);
+}
+
 /* False: the connection ends. */
 static bool answer(int fd, const struct request *request)
 {
@@ -261,6 +292,12 @@ static bool answer(int fd, const struct request *request)
     else
       snprintf(headers, sizeof headers, "Location: /\r\n");
     return put_head(fd, 302, headers, 0);
+  }
+  if (strcmp(how, "failing") == 0 && times_asked(request) <= number)
+    return put_not_now(fd, rest);
+  if (strcmp(how, "breaking") == 0 && times_asked(request) <= number) {
+    make_reset(fd);
+    return false;
   }
   if (strcmp(how, "slow") == 0)
     poll(NULL, 0, (int)number);

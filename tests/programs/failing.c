@@ -7,7 +7,7 @@
 
 int main(int argc, char **argv)
 {
-  struct perdure_retry_policy policy = {(uint32_t)atoi(argv[1]), 1000, 1000, 1, 0};
+  struct perdure_retry_policy policy = {(uint32_t)atoi(argv[1]), 1000, 1000, 1, 0, 0};
   write(1, "begun\n", 6);
   PERDURE_WITH_RETRY_POLICY(&policy)
     perdure_fail("nothing works");

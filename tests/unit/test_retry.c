@@ -38,16 +38,16 @@ static void test_delays(void)
   tap_ok(retry_delay_ns(&policy, 1, 1u << 31) - 107500000 < 10, "and in the middle by half of it");
   tap_ok(retry_delay_ns(&policy, 4, UINT32_MAX) == SECOND, "never above the longest delay");
 
-  policy = (struct retry_policy){9, 1, UINT64_MAX, 1500000, 0};
+  policy = (struct retry_policy){9, 1, UINT64_MAX, 1500000, 0, 0};
   tap_ok(retry_delay_ns(&policy, 3, 0) == 2 && retry_delay_ns(&policy, 11, 0) == 57, "a nanosecond times 1.5 grows");
   policy.multiplier = 1000 * RETRY_MILLION;
   policy.jitter = RETRY_MILLION;
   tap_ok(retry_delay_ns(&policy, 1000, UINT32_MAX) == UINT64_MAX, "nothing overflows");
   policy.min_delay_ns = UINT64_MAX;
   tap_ok(retry_delay_ns(&policy, 1, UINT32_MAX) == UINT64_MAX, "nor with the longest delay that there is");
-  policy = (struct retry_policy){9, 0, SECOND, 3 * RETRY_MILLION, RETRY_MILLION};
+  policy = (struct retry_policy){9, 0, SECOND, 3 * RETRY_MILLION, RETRY_MILLION, 0};
   tap_ok(retry_delay_ns(&policy, UINT32_MAX, UINT32_MAX) == 0, "no delay stays none");
-  policy = (struct retry_policy){9, 5 * MS, SECOND, RETRY_MILLION, 0};
+  policy = (struct retry_policy){9, 5 * MS, SECOND, RETRY_MILLION, 0, 0};
   tap_ok(retry_delay_ns(&policy, UINT32_MAX, 0) == 5 * MS, "a multiplier of 1 is a constant delay");
 }
 

@@ -1,0 +1,123 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# A transfer of libcurl's that failed is tried again inside the call, where a policy was set.
+
+bats_require_minimum_version 1.5.0
+
+setup() {
+  load domain.bash
+  load ../crash/servers.bash
+  set_up_place
+  start_counting_server
+  url="http://127.0.0.1:$port"
+}
+
+teardown() {
+  stop_servers
+}
+
+# came PATH: how often a request for it has come in.
+came() {
+  grep -c " $1 " "$requests" || true
+}
+
+@test "a status that the policy lists: tried again, with one key, and the program gets the last answer alone" {
+  run_durable --id job --retry max=4,min=20ms,multiplier=2,jitter=0,status=503 -- curl -sS -d one=1 "$url/failing/2/503//a"
+  assert_success
+  assert_output --regexp '^POST /failing/2/503//a '
+  assert_equal "$(came /failing/2/503//a)" 3
+  assert_equal "$(awk '{print $3}' "$requests" | sort -u | wc -l)" 1
+  run -0 perdure log job
+  assert_line --partial 'tried again, after 20 ms: status 503'
+  assert_line --partial 'tried again, after 40 ms: status 503'
+  run -0 perdure http job
+  assert_line --index 1 --regexp ' POST +200 .* ms +3 +live +ok '
+}
+
+@test "the attempts are used up: the program gets what came last" {
+  run_durable --retry max=2,min=1ms,status=503 -- curl -sS "$url/failing/9/503//b"
+  assert_success
+  assert_output 'not now'
+  assert_equal "$(came /failing/9/503//b)" 2
+}
+
+@test "a status that is not listed, and the default policy, change nothing" {
+  run_durable --retry max=3,min=1ms,status=429 -- curl -sS "$url/failing/1/503//c"
+  assert_output 'not now'
+  run_durable -- curl -sS "$url/failing/1/503//d"
+  assert_output 'not now'
+  assert_equal "$(came /failing/1/503//c) $(came /failing/1/503//d)" '1 1'
+}
+
+@test "Retry-After is waited for; one that is longer than the longest delay is the program's to answer" {
+  run_durable --id job --retry max=3,min=1ms,max-delay=2s,status=429 -- curl -sS "$url/failing/1/429/1/e"
+  assert_output --regexp '^GET '
+  run -0 perdure log job
+  assert_line --partial 'tried again, after 1 s: status 429'
+  run_durable --retry max=3,min=1ms,max-delay=2s,status=429 -- curl -sS "$url/failing/1/429/30/f"
+  assert_output 'not now'
+  assert_equal "$(came /failing/1/429/30/f)" 1
+}
+
+@test "a connection that breaks before an answer, and one that nobody takes" {
+  run_durable --retry max=4,min=1ms -- curl -sS -d one=1 "$url/breaking/2/g"
+  assert_output --regexp '^POST '
+  assert_equal "$(came /breaking/2/g)" 3
+  run_durable --id job --retry max=3,min=1ms,jitter=0 -- curl -sS http://127.0.0.1:1/
+  assert_failure 7
+  run -0 perdure log job
+  assert_equal "$(grep -c 'tried again, after 1 ms: code 7' <<< "$output")" 1
+  assert_equal "$(grep -c 'tried again, after 3 ms: code 7' <<< "$output")" 1
+}
+
+@test "not idempotent: what was sent is not sent again, what only reads is" {
+  run_durable --not-idempotent --retry max=4,min=1ms,status=503 -- curl -sS -d one=1 "$url/failing/2/503//h"
+  assert_output 'not now'
+  assert_equal "$(came /failing/2/503//h)" 1
+  run_durable --not-idempotent --retry max=4,min=1ms -- curl -sS -d one=1 "$url/breaking/2/i"
+  assert_failure
+  assert_equal "$(came /breaking/2/i)" 1
+  run_durable --not-idempotent --retry max=4,min=1ms,status=503 -- curl -sS "$url/failing/2/503//j"
+  assert_output --regexp '^GET '
+}
+
+@test "a body that the program has begun to get is not asked for again" {
+  run_durable --retry max=4,min=1ms -- curl -sS "$url/reset/1000" -o out
+  assert_failure
+  assert_equal "$(came /reset/1000)" 1
+}
+
+@test "an upload begins again at its beginning" {
+  head -c 100000 /dev/zero | tr '\0' x > body
+  run_durable --retry max=3,min=1ms,status=503 -- curl -sS -T body "$url/failing/1/503//k"
+  assert_output --regexp '^PUT '
+  assert_equal "$(awk '$2 == "/failing/1/503//k" {print $5}' "$requests" | sort -u)" 100000
+  assert_equal "$(came /failing/1/503//k)" 2
+}
+
+@test "killed between tries, the next attempt sends it again, and the policy goes on" {
+  mkdir inputs
+  cat > inputs/job.py << END
+import io, pycurl, sys
+sys.dont_write_bytecode = True
+sys.path.insert(0, "$(realpath "$BATS_TEST_DIRNAME/../..")/control-api")
+import perdure
+body, lines = io.BytesIO(), []
+curl = pycurl.Curl()
+curl.setopt(curl.URL, "$url/failing/2/503//l")
+curl.setopt(curl.POSTFIELDS, "one=1")
+curl.setopt(curl.WRITEDATA, body)
+curl.setopt(curl.HEADERFUNCTION, lines.append)
+with perdure.retry_policy(max_attempts=9, min_delay=0.001, statuses=(503,)):
+    curl.perform()
+with open("out", "wb") as out:
+    out.write(body.getvalue())
+print(curl.getinfo(curl.RESPONSE_CODE), lines[-3:])
+END
+  run --separate-stderr perdure check --points 60 --jobs 1 --from inputs -- /usr/bin/python3 job.py
+  # shellcheck disable=SC2154 # bats sets stderr
+  [ "$status" -eq 0 ] || printf '%s\n' "$output" "$stderr"
+  assert_success
+  assert_line --regexp ' 0 different$'
+  [ "$(came /failing/2/503//l)" -gt 3 ]
+}
