@@ -103,9 +103,3 @@ END
   assert_equal "$(grep -c msync calls.none)" 0
   assert_equal "$(grep -c msync calls.all)" 100
 }
-
-@test "the transfer of the example is never half done" {
-  POINTS=30 run "$source_root/examples/transfer/run" "$(dirname "$PERDURE_ITSELF")"
-  assert_success
-  assert_line --regexp '^30 points, 30 the same, 0 different$'
-}

@@ -67,7 +67,14 @@ static void test_soundness(void)
   tap_ok(!retry_policy_sound(&policy), "more jitter than delay is refused");
   uint64_t values[JOURNAL_SCOPE_VALUES] = {3, 1, 2, RETRY_MILLION, 0}, wide = 1ull << 32;
   tap_ok(retry_policy_of_values(values, &policy) && policy.max_attempts == 3, "the journal's values are a policy");
-  values[0] += wide;
+  uint64_t told[JOURNAL_SCOPE_VALUES];
+  values[0] += wide * (RETRY_STATUS_429 | RETRY_STATUS_504);
+  tap_ok(retry_policy_of_values(values, &policy) && policy.max_attempts == 3 &&
+             policy.statuses == (RETRY_STATUS_429 | RETRY_STATUS_504),
+         "with the statuses in them");
+  retry_policy_to_values(&policy, told);
+  tap_ok(memcmp(told, values, sizeof told) == 0, "and the policy is those values");
+  values[0] += wide * 16;
   tap_ok(!retry_policy_of_values(values, &policy), "but not when they are too wide");
 }
 
@@ -80,12 +87,14 @@ static void test_option(void)
   tap_ok(parses("jitter=0,min=0") && parsed.max_attempts == 3 && parsed.min_delay_ns == 0, "some, in another order");
   tap_ok(parses("min=1.5h") && parsed.min_delay_ns == 5400 * SECOND && parsed.max_delay_ns == 5400 * SECOND,
          "a long shortest delay raises the longest");
+  tap_ok(parses("status=429+503") && parsed.statuses == (RETRY_STATUS_429 | RETRY_STATUS_503), "statuses");
   tap_ok(parses("none") && parsed.max_attempts == 1, "none");
   static const char *const wrong[] = {
       "max",         "max=",        "max=0",          "max=-1",      "max=1.5",    "max=4294967296", "max=2,max=3",
       "min=1",       "min=s",       "min=1 s",        "min=1s ",     "min=-1s",    "min=1e30s",      "min=1.2.3s",
       "min=2s,max-delay=1s", "multiplier=0.99", "multiplier=1001", "multiplier=nan", "multiplier=inf", "multiplier=0x2",
       "jitter=1.1",  "jitter=",     "jitter=nan",     "often=3",     "=3",         "max=3;min=1s",
+      "status=",     "status=404",  "status=429+",    "status=+429", "status=4290", "status=429,502",   "status=429 ",
   };
   for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
     tap_ok(refused(wrong[i]), "refused: %s", wrong[i]);
