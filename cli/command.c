@@ -146,6 +146,7 @@ static bool store_options(const struct command_line *line, struct run_options *o
   options->store = line->value[OPTION_STORE];
   if (!options->store && environment && environment[0])
     options->store = environment;
+  options->replicas = line->value[OPTION_REPLICA];
   options->stop_on_store_loss = loss && strcmp(loss, "stop") == 0;
   if (options->store && redis_address_parse(options->store, &address, &failure) < 0)
     command_fail("%s", failure.text);

@@ -50,6 +50,16 @@ static int fail_option(const struct command *command, int value, char **argv)
   return -EINVAL;
 }
 
+/* Of an option that may be given several times: each a line. They last as long as the command does. */
+static const char *add_line(const char *lines, const char *text)
+{
+  char *all;
+
+  if (lines == NULL)
+    return text;
+  return asprintf(&all, "%s\n%s", lines, text) < 0 ? text : all;
+}
+
 int command_line_parse(const struct command *command, int argc, char **argv,
                        struct command_line *ret_line)
 {
@@ -81,8 +91,8 @@ int command_line_parse(const struct command *command, int argc, char **argv,
     for (int i = 0; option < 0 && i < OPTION_COUNT; i++)
       if (option_rows[i].letter == value)
         option = i;
+    line.value[option] = option == OPTION_REPLICA ? add_line(line.value[option], optarg) : optarg;
     line.given[option] = true;
-    line.value[option] = optarg;
   }
   line.operand_count = argc - optind;
   line.operands = argv + optind;

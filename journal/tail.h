@@ -161,14 +161,15 @@ struct tail_sent {
 /* The journal's way to another store (supervisor/replication.h), as far as the program waits for it. */
 struct tail_replication {
   uint32_t on;             /* 1: there is another store */
+  uint32_t replicas_max;   /* nobody can have more replicas than that */
   uint32_t before_remote;  /* how many have to have a remote change's intent before it is made: 1 the store's primary
                               alone, 2 a replica too, ...; 0: nobody */
   _Atomic uint64_t wanted; /* somebody waits until all below is acknowledged, */
   _Atomic uint32_t waiting[TAIL_REPLICAS_MAX + 1]; /* by n replicas: how many threads do. One that dies stays counted */
-  _Atomic uint32_t wake;   /* a futex, the supervisor's */
+  _Atomic uint32_t wake;   /* a futex, the supervisor's threads' */
   _Atomic uint32_t news;   /* a futex: acknowledged or lease_until_ns has changed */
-  _Atomic uint64_t acknowledged[TAIL_REPLICAS_MAX + 1]; /* all below: the primary and at least n replicas have it */
-  _Atomic uint32_t count;  /* replicas that had all when they were asked last */
+  _Atomic uint64_t acknowledged[TAIL_REPLICAS_MAX + 1]; /* all below: the primary, where there is one, and at
+                                                            least n replicas have it */
   _Atomic int64_t lease_until_ns; /* CLOCK_BOOTTIME: from then on another machine may have taken the run over, and no
                                      remote change is made until there is a new lease */
 };

@@ -25,7 +25,7 @@ static void wait_for_news(struct tail_replication *replication, uint32_t seen)
 static void wake(_Atomic uint32_t *word)
 {
   atomic_fetch_add(word, 1);
-  raw_syscall6(SYS_futex, (uint64_t)word, FUTEX_WAKE, 1, 0, 0, 0);
+  raw_syscall6(SYS_futex, (uint64_t)word, FUTEX_WAKE, INT32_MAX, 0, 0, 0);
 }
 
 static void ask_for(struct tail_header *header, uint64_t end)
@@ -37,12 +37,21 @@ static void ask_for(struct tail_header *header, uint64_t end)
   wake(&header->replication.wake);
 }
 
+/* How many replicas have all below. */
+static unsigned count_of(const struct tail_replication *replication, uint64_t end)
+{
+  unsigned count = TAIL_REPLICAS_MAX;
+  while (count && atomic_load(&replication->acknowledged[count]) < end)
+    count--;
+  return count;
+}
+
 int replicas_wait(uint64_t end, unsigned replicas, uint64_t timeout_ns, unsigned *ret_count)
 {
   struct tail_header *header = engine.tail.header;
   struct tail_replication *replication = &header->replication;
   int result = 0;
-  if (!replication->on || replicas > TAIL_REPLICAS_MAX)
+  if (!replication->on || replicas > replication->replicas_max)
     return -ENOTCONN;
   int64_t until = timeout_ns && timeout_ns < INT64_MAX / 2 ? boottime_ns() + (int64_t)timeout_ns : INT64_MAX;
   atomic_fetch_add(&replication->waiting[replicas], 1);
@@ -59,7 +68,7 @@ int replicas_wait(uint64_t end, unsigned replicas, uint64_t timeout_ns, unsigned
   }
   atomic_fetch_sub(&replication->waiting[replicas], 1);
   if (ret_count)
-    *ret_count = atomic_load(&replication->count);
+    *ret_count = count_of(replication, end);
   return result;
 }
 

@@ -61,7 +61,7 @@ static void publish(struct tail_header *header, uint64_t position)
   syscall(SYS_futex, &header->drained_futex, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
   if (header->replication.on) {
     atomic_fetch_add(&header->replication.wake, 1);
-    syscall(SYS_futex, &header->replication.wake, FUTEX_WAKE, 1, NULL, NULL, 0);
+    syscall(SYS_futex, &header->replication.wake, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
   }
 }
 

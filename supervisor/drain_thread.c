@@ -2,12 +2,12 @@
 /* The thread that drains while the program runs. It owns nothing that a crash could lose: all its state
  * is in the tail and in the store. */
 #include "supervisor/drain.h"
+#include "supervisor/thread.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -137,15 +137,10 @@ int drain_start(struct tail_file *file, struct store *store,
   if (drain == NULL)
     return failure_set(failure, -ENOMEM, "cannot start the drain: out of memory");
   *drain = (struct drain){.file = file, .store = store, .report = report, .context = context};
-  /* Signals are for the command's own thread. */
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  int error = pthread_create(&drain->thread, NULL, run, drain);
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  int error = thread_begin(&drain->thread, run, drain);
   if (error != 0) {
     free(drain);
-    return failure_set(failure, -error, "cannot start the drain: %s", strerror(error));
+    return failure_set(failure, error, "cannot start the drain: %s", strerror(-error));
   }
   *ret_drain = drain;
   return 0;

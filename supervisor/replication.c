@@ -11,12 +11,10 @@
 
 void replication_say(const struct replication *replication, enum run_loudness loudness, const char *format, ...)
 {
-  char line[2048];
   va_list arguments;
   va_start(arguments, format);
-  vsnprintf(line, sizeof line, format, arguments);
+  say_list(replication->options.say, replication->options.context, loudness, format, arguments);
   va_end(arguments);
-  replication->options.say(loudness, line, replication->options.context);
 }
 
 int replication_claim(struct replication *replication, uint64_t epoch, struct failure *failure)
@@ -219,7 +217,8 @@ int replication_send_head(struct replication *replication, struct store *store, 
   size_t length;
   int error = store_meta_text(store, "state", &state, failure);
   if (error == 0)
-    error = store_head_take(store, &head, &length, failure);
+    error = replication->store_path ? store_head_of(replication->store_path, &head, &length, failure)
+                                    : store_head_take(store, &head, &length, failure);
   if (error == 0)
     error = redis_run_set_head(replication->run, state, head, length, failure);
   free(state);

@@ -13,6 +13,7 @@
 #define PERDURE_SUPERVISOR_REPLICATION_H
 
 #include "journal/tail.h"
+#include "supervisor/acknowledgements.h"
 #include "supervisor/redis_run.h"
 #include "supervisor/run.h"
 
@@ -23,7 +24,6 @@ struct replication_options {
   const char *identity; /* of perdure's directory: who owns */
   const char *name;     /* the same for people */
   unsigned lease_ms;
-  unsigned before_remote; /* struct tail_replication has it */
   bool stop_on_loss;      /* the run ends when the store is lost for longer than the lease, rather than wait */
   /* One line for a person; also called from the thread. */
   void (*say)(enum run_loudness loudness, const char *line, void *context);
@@ -52,9 +52,9 @@ int replication_fetch(struct replication *replication, struct store *store, stru
 
 /* Sends the head of `store`, and all that it has of the journal. */
 int replication_send_head(struct replication *replication, struct store *store, struct failure *failure);
-/* From here on a thread sends what is drained. `header` has to outlive replication_stop(). store_path: of the run's own store. */
+/* From here on a thread sends what is drained. `header` and `acknowledgements` have to outlive replication_halt(). store_path: of the run's own store. */
 int replication_start(struct replication *replication, const char *store_path, struct tail_header *header,
-                      struct failure *failure);
+                      struct acknowledgements *acknowledgements, struct failure *failure);
 /* This process is ended, and its tree cannot go on, when another owner comes. */
 void replication_watch(struct replication *replication, pid_t pid);
 /* After the last drain: sends the rest, ends the thread. 0, or why the run is not this machine's any more: -ESTALE, another owner has

@@ -21,6 +21,7 @@ struct replication {
   pthread_t thread;
   char *store_path;
   struct tail_header *header; /* NULL: it does not */
+  struct acknowledgements *acknowledgements;
   _Atomic int32_t pid;        /* 0: not known yet */
   _Atomic uint32_t stop;
   int lost;                   /* why the run is not this machine's any more; 0: it is. Read after the thread's end */

@@ -2,6 +2,7 @@
 /* The thread that sends what is drained, keeps the lease, and tells the program who has acknowledged what. It owns nothing
  * that a crash could lose. */
 #include "supervisor/replication_internal.h"
+#include "supervisor/thread.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -25,12 +26,6 @@ static int64_t boottime_ns(void)
   return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-static void tell_program(struct tail_replication *shared)
-{
-  atomic_fetch_add(&shared->news, 1);
-  syscall(SYS_futex, &shared->news, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
-}
-
 void replication_has_lease(struct replication *replication, int64_t lease_until_ns)
 {
   replication->lease_until_ns = lease_until_ns;
@@ -40,7 +35,7 @@ void replication_has_lease(struct replication *replication, int64_t lease_until_
   bool had_ended = atomic_load(&shared->lease_until_ns) <= boottime_ns();
   atomic_store(&shared->lease_until_ns, lease_until_ns);
   if (had_ended)
-    tell_program(shared);
+    acknowledgements_tell(shared);
 }
 
 static int renew(struct replication *replication, struct failure *failure)
@@ -68,19 +63,6 @@ static int most_waited_for(const struct tail_replication *shared)
   return -1;
 }
 
-static void acknowledge(struct replication *replication, unsigned count, uint64_t end)
-{
-  struct tail_replication *shared = &replication->header->replication;
-  bool news = false;
-  for (unsigned n = 0; n <= count && n <= TAIL_REPLICAS_MAX; n++)
-    if (atomic_load(&shared->acknowledged[n]) < end) {
-      atomic_store(&shared->acknowledged[n], end);
-      news = true;
-    }
-  if (news)
-    tell_program(shared);
-}
-
 /* What has been written on this connection is what WAIT asks about: a new one has to write first. */
 static int ask_replicas(struct replication *replication, bool *wrote, struct failure *failure)
 {
@@ -102,8 +84,7 @@ static int ask_replicas(struct replication *replication, bool *wrote, struct fai
     error = 0;
   if (error != 0)
     return error;
-  atomic_store(&shared->count, count);
-  acknowledge(replication, count, end);
+  acknowledgements_primary(replication->acknowledgements, count, end);
   return 0;
 }
 
@@ -116,7 +97,7 @@ static int send_and_ask(struct replication *replication, struct store *store, st
   if (error != 0)
     return error;
   bool wrote = replication->sent_end != sent_before;
-  acknowledge(replication, 0, replication->sent_end);
+  acknowledgements_primary(replication->acknowledgements, 0, replication->sent_end);
   if (!wrote && boottime_ns() > replication->lease_until_ns - (int64_t)replication->options.lease_ms * 1000000 * 2 / 3) {
     error = renew(replication, failure);
     wrote = true;
@@ -200,23 +181,18 @@ static void *run(void *argument)
 /* ---- from the supervisor ---- */
 
 int replication_start(struct replication *replication, const char *store_path, struct tail_header *header,
-                      struct failure *failure)
+                      struct acknowledgements *acknowledgements, struct failure *failure)
 {
-  sigset_t all, before;
   replication->store_path = strdup(store_path);
   if (!replication->store_path)
     return failure_set(failure, -ENOMEM, "cannot send the journal to the other store: out of memory");
   replication->header = header;
-  header->replication.on = 1;
-  header->replication.before_remote = replication->options.before_remote;
+  replication->acknowledgements = acknowledgements;
   atomic_store(&header->replication.lease_until_ns, replication->lease_until_ns);
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  int error = pthread_create(&replication->thread, NULL, run, replication);
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  int error = thread_begin(&replication->thread, run, replication);
   if (error != 0) {
     replication->header = NULL;
-    return failure_set(failure, -error, "cannot send the journal to the other store: %s", strerror(error));
+    return failure_set(failure, error, "cannot send the journal to the other store: %s", strerror(-error));
   }
   return 0;
 }

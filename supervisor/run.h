@@ -22,6 +22,8 @@
 #include "supervisor/run_place.h"
 #include "supervisor/store.h"
 
+#include <stdarg.h>
+
 #include <stdbool.h>
 
 /* Exit statuses that are perdure's own. */
@@ -57,6 +59,10 @@ const char *run_sync_name(unsigned sync);
 /* How loud a line is: SAY_ERROR always, SAY_NOTICE unless quiet, SAY_DETAIL if asked for. */
 enum run_loudness { SAY_ERROR, SAY_NOTICE, SAY_DETAIL };
 
+/* Says one line, made as by vprintf(). */
+void say_list(void (*say)(enum run_loudness loudness, const char *line, void *context), void *context,
+              enum run_loudness loudness, const char *format, va_list arguments);
+
 struct run_options {
   const char *id;        /* NULL: made from the command */
   const char *directory; /* perdure's directory; NULL: from the environment */
@@ -69,8 +75,9 @@ struct run_options {
   const char *retry;     /* as retry_policy_parse() takes it; NULL: as recorded, else the default */
   bool replayable;       /* what is kept of changed files stays after the end; of a new run only */
   const char *store;     /* another store (redis_address.h); NULL: as recorded, else none */
+  const char *replicas;  /* directories of replicas, one to a line; NULL: as recorded, else none */
   unsigned lease_ms;     /* how long this machine is that one's owner of the run without a word; 0: the default */
-  unsigned before_remote; /* 1: that one's primary has a remote change's intent before it is made, 2: a replica too, ...; 0: nobody */
+  unsigned before_remote; /* 1: that one's primary (where there is one) has a remote change's intent before it is made, 2: a replica too, ...; 0: nobody */
   bool stop_on_store_loss; /* rather than wait */
   uint64_t crash_at;     /* kill point that this attempt dies at, from 1; 0: none */
   /* One line for a person, without a newline; also called from the drain's thread. */

@@ -5,6 +5,7 @@
 
 #include "supervisor/drain.h"
 #include "supervisor/recover.h"
+#include "supervisor/replica.h"
 #include "supervisor/run.h"
 #include "supervisor/run_lock.h"
 #include "supervisor/run_outer.h"
@@ -39,6 +40,10 @@ struct run_attempt {
   bool keyless;       /* no Idempotency-Key is added to requests */
   struct replication *replication; /* NULL: the run has no other store */
   char store_url[2048];            /* of that one */
+  char *replica_paths[TAIL_REPLICAS_MAX]; /* directories of the run's replicas */
+  struct replica *replicas[TAIL_REPLICAS_MAX]; /* NULL: it does not run */
+  unsigned replica_count;
+  struct acknowledgements acknowledgements;
 };
 
 void run_say(const struct run_attempt *attempt, enum run_loudness loudness, const char *format, ...)

@@ -4,6 +4,7 @@
 #include "supervisor/run_replication.h"
 
 #include "supervisor/replication.h"
+#include "supervisor/run_replicas.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -67,7 +68,7 @@ struct local {
   int64_t epoch;  /* 0: none */
 };
 
-static int look_at_local(const struct run_attempt *attempt, struct local *ret_local, struct failure *failure)
+static int look_at_local(struct run_attempt *attempt, struct local *ret_local, struct failure *failure)
 {
   struct store *store;
   struct failure ignored;
@@ -77,34 +78,29 @@ static int look_at_local(const struct run_attempt *attempt, struct local *ret_lo
   run_place_path(&attempt->place, "run.db", path);
   *ret_local = (struct local){.there = access(path, F_OK) == 0};
   if (!ret_local->there)
-    return 0;
+    return run_replicas_find(attempt, NULL, failure);
   int error = store_open(path, true, &store, failure);
   if (error < 0)
     return error;
   ret_local->begun = run_get_state(store, &state, &ignored) == 0;
   store_meta_text(store, "store", &ret_local->url, &ignored);
   store_meta_number(store, "store_epoch", &ret_local->epoch, &ignored);
+  error = run_replicas_find(attempt, store, failure);
   store_close(store);
-  return 0;
+  return error;
 }
 
 /* ---- beginning ---- */
 
-/* Its attempt has no end that anybody knows of, and no tail here. */
-static int end_foreign_attempt(struct store *store, struct failure *failure)
+int run_state_of_lost(struct store *store, struct failure *failure)
 {
-  static const char lost[] = "UPDATE attempt SET ended = 'lost', status = 0 WHERE ended IS NULL";
   enum run_state state;
-  char *message = NULL;
   int error = run_get_state(store, &state, failure);
 
-  if (error == 0 && state == RUN_STATE_RUNNING) {
-    if (sqlite3_exec(store_database(store), lost, NULL, NULL, &message) != SQLITE_OK)
-      error = failure_set(failure, -EIO, "cannot write to the store: %s", message ? message : "?");
-    sqlite3_free(message);
-    if (error == 0)
-      error = run_set_state(store, RUN_STATE_UNFINISHED, failure);
-  }
+  if (error == 0 && state == RUN_STATE_RUNNING)
+    error = store_attempts_lost(store, failure);
+  if (error == 0 && state == RUN_STATE_RUNNING)
+    error = run_set_state(store, RUN_STATE_UNFINISHED, failure);
   return error;
 }
 
@@ -122,7 +118,7 @@ static int fetch(struct run_attempt *attempt, struct failure *failure)
   if (error == 0)
     error = replication_fetch(attempt->replication, store, failure);
   if (error == 0)
-    error = end_foreign_attempt(store, failure);
+    error = run_state_of_lost(store, failure);
   if (error == 0)
     error = store_sync(store, failure);
   store_close(store);
@@ -151,7 +147,7 @@ static int claim(struct run_attempt *attempt, const struct local *local, const c
   const struct replication_options wanted = {
     .url = url, .identity = identity, .name = name,
     .lease_ms = options->lease_ms ? options->lease_ms : REPLICATION_LEASE_MS_DEFAULT,
-    .before_remote = options->before_remote, .stop_on_loss = options->stop_on_store_loss,
+    .stop_on_loss = options->stop_on_store_loss,
     .say = say_for_attempt, .context = attempt,
   };
   return replication_open(&wanted, attempt->place.id, (uint64_t)local->epoch, &attempt->replication, failure);
@@ -168,6 +164,9 @@ int run_replication_begin(struct run_attempt *attempt, struct failure *failure)
     error = claim(attempt, &local, attempt->store_url, failure);
   }
   free(local.url);
+  if (error == 0 && !attempt->replication && attempt->options->before_remote > attempt->replica_count + 1)
+    error = failure_set(failure, -EINVAL, "--min-replicas %u: the run has %u and no other store; give more by --replica",
+                        attempt->options->before_remote - 1, attempt->replica_count);
   if (error < 0 || !attempt->replication)
     return error;
   uint64_t head_epoch = replication_head_epoch(attempt->replication);
@@ -178,44 +177,67 @@ int run_replication_begin(struct run_attempt *attempt, struct failure *failure)
 
 int run_replication_reset(struct run_attempt *attempt, struct failure *failure)
 {
-  return attempt->replication ? replication_reset(attempt->replication, failure) : 0;
+  int error = run_replicas_reset(attempt, failure);
+
+  return error == 0 && attempt->replication ? replication_reset(attempt->replication, failure) : error;
 }
 
 int run_replication_remember(struct run_attempt *attempt, struct failure *failure)
 {
-  if (!attempt->replication)
-    return 0;
-  int error = store_meta_set_text(attempt->store, "store", attempt->store_url, failure);
-  return error < 0 ? error
+  int error = run_replicas_remember(attempt, failure);
+
+  if (error == 0 && attempt->replication)
+    error = store_meta_set_text(attempt->store, "store", attempt->store_url, failure);
+  return error < 0 || !attempt->replication ? error
                    : store_meta_set_number(attempt->store, "store_epoch",
                                            (int64_t)replication_epoch(attempt->replication), failure);
 }
 
 /* The epoch is on disk here before anybody sees it there. */
-int run_replication_start(struct run_attempt *attempt, struct failure *failure)
+static int start_store(struct run_attempt *attempt, const char *path, struct failure *failure)
 {
-  char path[PATH_MAX];
-
-  if (!attempt->replication)
-    return 0;
-  run_place_path(&attempt->place, "run.db", path);
   int error = store_sync(attempt->store, failure);
+
   if (error == 0)
     error = store_sync_names(attempt->store, failure);
   if (error == 0)
     error = replication_send_head(attempt->replication, attempt->store, failure);
-  return error < 0 ? error : replication_start(attempt->replication, path, attempt->tail.header, failure);
+  return error < 0 ? error
+                   : replication_start(attempt->replication, path, attempt->tail.header, &attempt->acknowledgements, failure);
+}
+
+int run_replication_start(struct run_attempt *attempt, struct failure *failure)
+{
+  struct tail_replication *shared = &attempt->tail.header->replication;
+  char path[PATH_MAX];
+
+  if (!attempt->replication && attempt->replica_count == 0)
+    return 0;
+  run_place_path(&attempt->place, "run.db", path);
+  acknowledgements_begin(&attempt->acknowledgements, attempt->tail.header, attempt->replication != NULL, attempt->replica_count);
+  shared->before_remote = attempt->options->before_remote;
+  shared->on = 1;
+  /* Of directories nobody else is the owner. */
+  if (!attempt->replication)
+    atomic_store(&shared->lease_until_ns, INT64_MAX);
+  int error = run_replicas_start(attempt, path, failure);
+  return error == 0 && attempt->replication ? start_store(attempt, path, failure) : error;
 }
 
 int run_replication_halt(struct run_attempt *attempt, struct failure *failure)
 {
-  return attempt->replication ? replication_halt(attempt->replication, failure) : 0;
+  int error = attempt->replication ? replication_halt(attempt->replication, failure) : 0;
+
+  run_replicas_halt(attempt);
+  acknowledgements_end(&attempt->acknowledgements);
+  return error;
 }
 
 void run_replication_finish(struct run_attempt *attempt)
 {
   struct failure failure;
 
+  run_replicas_finish(attempt);
   if (!attempt->replication)
     return;
   if (replication_halt(attempt->replication, &failure) == 0 && attempt->store &&

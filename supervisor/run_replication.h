@@ -5,6 +5,10 @@
 
 #include "supervisor/run_attempt.h"
 
+/* In a store that was brought from elsewhere: an attempt that runs, or ran, has no end that is known here, and no tail; the run is
+ * unfinished. */
+int run_state_of_lost(struct store *store, struct failure *failure);
+
 /* Before the run's directory is looked at: claims the run, and where another machine has it newer, or alone, fetches it. The
  * other store is the command's, else the one that the run remembers. */
 int run_replication_begin(struct run_attempt *attempt, struct failure *failure);

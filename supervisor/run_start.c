@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From the command line to the program's exit status: run_start(). See run.h for what a crash leaves. */
 #include "supervisor/replication.h"
+#include "supervisor/run_replicas.h"
 #include "supervisor/run_replication.h"
 
 #include <errno.h>
@@ -12,15 +13,22 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-void run_say(const struct run_attempt *attempt, enum run_loudness loudness, const char *format, ...)
+void say_list(void (*say)(enum run_loudness loudness, const char *line, void *context), void *context,
+              enum run_loudness loudness, const char *format, va_list arguments)
 {
   char line[4096];
+
+  vsnprintf(line, sizeof line, format, arguments);
+  say(loudness, line, context);
+}
+
+void run_say(const struct run_attempt *attempt, enum run_loudness loudness, const char *format, ...)
+{
   va_list arguments;
 
   va_start(arguments, format);
-  vsnprintf(line, sizeof line, format, arguments);
+  say_list(attempt->options->say, attempt->options->context, loudness, format, arguments);
   va_end(arguments);
-  attempt->options->say(loudness, line, attempt->options->context);
 }
 
 int run_attempt_open(struct run_attempt *attempt, const struct run_options *options,
@@ -58,6 +66,7 @@ void run_attempt_release(struct run_attempt *attempt)
   if (attempt->tail.header != NULL)
     tail_file_close(&attempt->tail);
   store_close(attempt->store);
+  run_replicas_forget(attempt);
   free(attempt->environment);
   run_recipe_release(&attempt->recipe);
   run_lock_release(&attempt->lock);

@@ -86,6 +86,9 @@ int store_attempt_begin(struct store *store, unsigned number, uint64_t first_seq
 int store_attempt_end(struct store *store, unsigned number, const char *ended, int status,
                       struct failure *failure);
 
+/* Attempts without an end have been lost. */
+int store_attempts_lost(struct store *store, struct failure *failure);
+
 /* Walks all entries in order, a chunk in memory at a time. */
 struct store_cursor;
 int store_cursor_open(struct store *store, uint64_t first_seq, struct store_cursor **ret_cursor,

@@ -133,3 +133,8 @@ int store_attempt_end(struct store *store, unsigned number, const char *ended, i
   sqlite3_bind_int(statement, 4, status);
   return store_finish(store, statement, "write to", failure);
 }
+
+int store_attempts_lost(struct store *store, struct failure *failure)
+{
+  return store_execute(store, "UPDATE attempt SET ended = 'lost', status = 0 WHERE ended IS NULL", "write to", failure);
+}

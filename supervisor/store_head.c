@@ -59,6 +59,17 @@ int store_head_take(struct store *store, void **ret_bytes, size_t *ret_length, s
   return error;
 }
 
+int store_head_of(const char *path, void **ret_bytes, size_t *ret_length, struct failure *failure)
+{
+  struct store *store;
+  int error = store_open(path, false, &store, failure);
+  if (error != 0)
+    return error;
+  error = store_head_take(store, ret_bytes, ret_length, failure);
+  store_close(store);
+  return error;
+}
+
 /* Inside a transaction no database can be attached: the image has a connection of its own. */
 static int copy_rows(struct store *store, sqlite3 *image, const char *table, struct failure *failure)
 {

@@ -14,8 +14,10 @@ struct store_chunk {
   size_t length;
 };
 
-/* The head as it is now; the caller frees it. */
+/* The head as it is now; the caller frees it. Not of a store that was opened read-only: SQLite then makes no other database either. */
 int store_head_take(struct store *store, void **ret_bytes, size_t *ret_length, struct failure *failure);
+/* The same by the store's path, beside whoever writes it. */
+int store_head_of(const char *path, void **ret_bytes, size_t *ret_length, struct failure *failure);
 /* Puts it in place of the store's own tables. Inside a transaction. -EBADMSG: it is no such image. */
 int store_head_put(struct store *store, const void *bytes, size_t length, struct failure *failure);
 

@@ -40,3 +40,12 @@ run_example() {
   run_example saga 15
   assert_output '15 journeys, each killed at another point: booked once, cancelled once, in reverse'
 }
+
+@test "replicas: a commit to two, with one of them down" {
+  run_example replicas all
+  assert_output 'letter: safe, on 2 replicas
+parcel: safe, on 2 replicas
+letter: delivered, and only on 1
+parcel: delivered, and only on 1
+one: entries, no defect'
+}

@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "supervisor/replica.h"
+
+#include "supervisor/run_replication.h"
+#include "supervisor/store_head.h"
+#include "supervisor/thread.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+/* After an error the next try is as late as this; without one, a look at whether the directory is still there. */
+#define RETRY_NS 200000000l
+#define LOOK_NS 1000000000l
+
+struct replica {
+  struct replica_options options;
+  struct run_place place; /* of the replica */
+  struct store *store;    /* the replica's own; NULL: not open */
+  dev_t device;           /* of its file, */
+  ino_t inode;            /* while it is open */
+  char *source_path;      /* of the run's own store */
+  struct tail_header *header;
+  pthread_t thread;
+  bool running;
+  bool given_up;          /* the directory has another run of that name, or more of this one */
+  _Atomic uint32_t stop;
+};
+
+static void say(const struct replica *replica, enum run_loudness loudness, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static void say(const struct replica *replica, enum run_loudness loudness, const char *format, ...)
+{
+  va_list arguments;
+  va_start(arguments, format);
+  say_list(replica->options.say, replica->options.context, loudness, format, arguments);
+  va_end(arguments);
+}
+
+/* ---- the directory ---- */
+
+int replica_directory(const char *text, char **ret_path, struct failure *failure)
+{
+  struct stat status;
+  char *path = realpath(text, NULL);
+  if (!path || stat(path, &status) < 0 || !S_ISDIR(status.st_mode)) {
+    int error = errno;
+    free(path);
+    return failure_set(failure, -ENOTDIR, "--replica %.200s: %s; give a directory that is there", text,
+                       error ? strerror(error) : "it is no directory");
+  }
+  *ret_path = path;
+  return 0;
+}
+
+int replica_reset(const char *directory, const char *run_id, struct failure *failure)
+{
+  struct run_place place;
+  int error = run_place_find(directory, run_id, &place, failure);
+  if (error == 0 && access(place.directory, F_OK) == 0)
+    error = run_place_clear(&place, failure);
+  return error;
+}
+
+static bool is_the_same(struct replica *replica)
+{
+  struct stat status;
+  char path[PATH_MAX];
+  run_place_path(&replica->place, "run.db", path);
+  return stat(path, &status) == 0 && status.st_dev == replica->device && status.st_ino == replica->inode;
+}
+
+static void close_store(struct replica *replica)
+{
+  store_close(replica->store);
+  replica->store = NULL;
+}
+
+/* ---- the head ---- */
+
+/* On disk when it returns 0. */
+static int copy_head(struct replica *replica, struct failure *failure)
+{
+  void *head = NULL;
+  size_t length;
+  int error = store_head_of(replica->source_path, &head, &length, failure);
+  if (error == 0)
+    error = store_begin(replica->store, failure);
+  if (error != 0) {
+    free(head);
+    return error;
+  }
+  error = store_head_put(replica->store, head, length, failure);
+  if (error == 0)
+    error = run_state_of_lost(replica->store, failure);
+  free(head);
+  if (error != 0) {
+    store_rollback(replica->store);
+    return error;
+  }
+  error = store_commit(replica->store, failure);
+  return error == 0 ? store_sync(replica->store, failure) : error;
+}
+
+/* ---- opening ---- */
+
+static int same_run(struct replica *replica, struct store *source, struct failure *failure)
+{
+  int64_t there, here;
+  uint64_t position, there_count, here_count;
+  struct failure ignored;
+  int error = store_meta_number(source, "created_ns", &here, failure);
+  if (error == 0)
+    error = store_end(source, &position, &here_count, failure);
+  if (error == 0)
+    error = store_end(replica->store, &position, &there_count, failure);
+  if (error != 0 || (there_count == 0 && store_meta_text(replica->store, "state", &(char *){NULL}, &ignored) == -ENOENT))
+    return error;
+  if (store_meta_number(replica->store, "created_ns", &there, &ignored) < 0 || there != here) {
+    replica->given_up = true;
+    return failure_set(failure, -EEXIST, "the replica in %s is of another run of that name; remove it by `perdure rm --dir %s %s`",
+                       replica->place.base, replica->place.base, replica->place.id);
+  }
+  if (there_count > here_count) {
+    replica->given_up = true;
+    return failure_set(failure, -EEXIST, "the replica in %s has more of the run than its own store; go on from there by `perdure "
+                       "resume --dir %s %s`", replica->place.base, replica->place.base, replica->place.id);
+  }
+  return 0;
+}
+
+/* What a crash has left of making one goes. */
+static int make_file(struct replica *replica, const char *path, struct failure *failure)
+{
+  int error = run_place_clear(&replica->place, failure);
+  if (error == 0)
+    error = run_place_folders(&replica->place, failure);
+  return error == 0 ? store_create(path, TAIL_SYNC_ALL, &replica->store, failure) : error;
+}
+
+static int open_file(struct replica *replica, struct failure *failure)
+{
+  struct stat status;
+  char path[PATH_MAX];
+  run_place_path(&replica->place, "run.db", path);
+  if (access(replica->place.base, F_OK) < 0)
+    return failure_set(failure, -errno, "the replica's directory %s: %s", replica->place.base, strerror(errno));
+  int error = run_place_make(&replica->place, failure);
+  if (error == 0)
+    error = access(path, F_OK) == 0 ? store_open(path, false, &replica->store, failure) : make_file(replica, path, failure);
+  if (error == 0 && stat(path, &status) < 0)
+    error = failure_set(failure, -errno, "the replica %s: %s", path, strerror(errno));
+  if (error == 0) {
+    replica->device = status.st_dev;
+    replica->inode = status.st_ino;
+  }
+  return error;
+}
+
+static int open_store(struct replica *replica, struct store *source, struct failure *failure)
+{
+  int error = open_file(replica, failure);
+  if (error == 0)
+    error = store_set_sync(replica->store, TAIL_SYNC_ALL, failure);
+  if (error == 0)
+    error = same_run(replica, source, failure);
+  if (error == 0)
+    error = copy_head(replica, failure);
+  if (error == 0)
+    error = store_sync_names(replica->store, failure);
+  if (error != 0)
+    close_store(replica);
+  return error;
+}
+
+/* ---- copying ---- */
+
+struct copying {
+  struct store *store;
+  struct failure *failure;
+};
+
+static int put(const struct store_chunk *chunk, void *context)
+{
+  const struct copying *copying = context;
+  return store_chunk_put(copying->store, chunk, copying->failure);
+}
+
+/* What the run's own store has more. *ret_end: position; all below is on disk here. */
+static int copy_chunks(struct replica *replica, struct store *source, uint64_t *ret_end, struct failure *failure)
+{
+  struct copying copying = {replica->store, failure};
+  uint64_t before, count, after;
+  int error = store_end(replica->store, &before, &count, failure);
+  if (error == 0)
+    error = store_begin(replica->store, failure);
+  if (error != 0)
+    return error;
+  error = store_chunks(source, count + 1, put, &copying, failure);
+  if (error == 0)
+    error = store_end(replica->store, &after, &count, failure);
+  if (error != 0) {
+    store_rollback(replica->store);
+    return error;
+  }
+  error = store_commit(replica->store, failure);
+  if (error == 0 && after != before)
+    error = store_sync(replica->store, failure);
+  if (error == 0)
+    *ret_end = after;
+  return error;
+}
+
+static int one_round(struct replica *replica, struct store *source, struct failure *failure)
+{
+  uint64_t end = 0;
+  int error = 0;
+  if (replica->store && !is_the_same(replica)) {
+    close_store(replica);
+    error = failure_set(failure, -ENOENT, "the replica in %s is gone", replica->place.base);
+  }
+  if (error == 0 && !replica->store)
+    error = open_store(replica, source, failure);
+  if (error == 0)
+    error = copy_chunks(replica, source, &end, failure);
+  if (error == 0)
+    acknowledgements_directory(replica->options.acknowledgements, replica->options.number, end);
+  else
+    close_store(replica);
+  return error;
+}
+
+/* ---- the thread ---- */
+
+static void report(const struct replica *replica, int error, int last, const struct failure *failure)
+{
+  if (error != 0 && error != last)
+    say(replica, SAY_ERROR, "run %s: %s; the run goes on without it%s", replica->place.id, failure->text,
+        replica->given_up ? "" : ", and it is sent what it lacks when it is there again");
+  else if (error == 0 && last != 0)
+    say(replica, SAY_ERROR, "run %s: the replica in %s works again", replica->place.id, replica->place.base);
+}
+
+static void *run(void *argument)
+{
+  struct replica *replica = argument;
+  _Atomic uint32_t *wake = &replica->header->replication.wake;
+  struct failure failure;
+  struct store *source = NULL;
+  int last = 0;
+  for (bool stop = false; !stop && !replica->given_up;) {
+    uint32_t seen = atomic_load(wake);
+    stop = atomic_load(&replica->stop);
+    int error = source ? 0 : store_open(replica->source_path, true, &source, &failure);
+    if (error == 0)
+      error = one_round(replica, source, &failure);
+    report(replica, error, last, &failure);
+    last = error;
+    const struct timespec timeout = {error ? 0 : LOOK_NS / 1000000000, error ? RETRY_NS : LOOK_NS % 1000000000};
+    if (!atomic_load(&replica->stop))
+      syscall(SYS_futex, wake, FUTEX_WAIT, seen, &timeout, NULL, 0);
+  }
+  store_close(source);
+  return NULL;
+}
+
+static void replica_free(struct replica *replica)
+{
+  close_store(replica);
+  free(replica->source_path);
+  free(replica);
+}
+
+int replica_start(const struct replica_options *options, const char *store_path, struct tail_header *header,
+                  struct replica **ret_replica, struct failure *failure)
+{
+  struct replica *replica = calloc(1, sizeof *replica);
+  if (!replica || !(replica->source_path = strdup(store_path))) {
+    free(replica);
+    return failure_set(failure, -ENOMEM, "cannot begin a replica: out of memory");
+  }
+  replica->options = *options;
+  replica->header = header;
+  int error = run_place_find(options->directory, options->run_id, &replica->place, failure);
+  if (error == 0) {
+    error = thread_begin(&replica->thread, run, replica);
+    if (error != 0)
+      error = failure_set(failure, error, "cannot begin a replica: %s", strerror(-error));
+  }
+  if (error != 0) {
+    replica_free(replica);
+    return error;
+  }
+  replica->running = true;
+  *ret_replica = replica;
+  return 0;
+}
+
+void replica_halt(struct replica *replica)
+{
+  if (!replica || !replica->running)
+    return;
+  atomic_store(&replica->stop, 1);
+  atomic_fetch_add(&replica->header->replication.wake, 1);
+  syscall(SYS_futex, &replica->header->replication.wake, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+  pthread_join(replica->thread, NULL);
+  replica->running = false;
+}
+
+void replica_finish(struct replica *replica, struct store *store)
+{
+  struct failure failure;
+  uint64_t end;
+  if (!replica)
+    return;
+  replica_halt(replica);
+  if (store && !replica->given_up) {
+    int error = replica->store ? 0 : open_store(replica, store, &failure);
+    if (error == 0)
+      error = copy_chunks(replica, store, &end, &failure);
+    if (error == 0)
+      error = copy_head(replica, &failure);
+    if (error != 0)
+      say(replica, SAY_ERROR, "run %s: %s; the newest part of its journal is not in that replica", replica->place.id, failure.text);
+  }
+  replica_free(replica);
+}
