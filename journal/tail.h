@@ -115,7 +115,8 @@ struct tail_process {
   _Atomic uint32_t live;  /* 1: its replay has ended, all its calls run */
   uint32_t stream;        /* of its first thread */
   _Atomic uint32_t images; /* how often it has replaced its program */
-  _Atomic uint32_t opaque; /* 1: its program is none that can be journaled, or, in replay, was */
+  _Atomic uint16_t opaque; /* 1: its program is none that can be journaled, or, in replay, was */
+  _Atomic uint16_t regions; /* of the header's regions_open */
   _Atomic uint32_t held;   /* 1: it executes a program, which is to have `mask` for its signal mask */
   _Atomic uint64_t mask;
   union {

@@ -95,8 +95,6 @@ static void fill(struct scope *scope, unsigned kind, uint64_t token, uint64_t be
   if (kind == JOURNAL_SCOPE_PERSISTENCE)
     scope->values[HOLDS] = level_that_holds(values[0]);
   atomic_store(&scope->state, OPEN);
-  if (kind == JOURNAL_SCOPE_REGION)
-    region_began();
 }
 
 static bool is_open(struct scope *scope, unsigned kind)
@@ -190,6 +188,9 @@ int perdure_shim_scope_begin(unsigned kind, const uint64_t *values, uint64_t *re
   level_changes(kind);
   const struct journal_entry *entry = control_replay(&call, 6);
   int result = entry ? (int)entry->result : scope ? 0 : -ENOSPC;
+  /* Before the entry: what others change behind it is kept by them. */
+  if (kind == JOURNAL_SCOPE_REGION && result == 0 && scope)
+    region_began();
   uint64_t position = entry ? entry->position : control_record(&call, 6, NULL, result);
   /* Position 0 is START's. */
   if (result == 0 && scope) {

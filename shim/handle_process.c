@@ -352,6 +352,8 @@ int64_t handle_leave(struct call *call)
 
 static int64_t exit_now(const struct call *call)
 {
+  if (call->id == SYS_exit_group)
+    process_leaves_regions(engine.process);
   /* Any thread may end the process. */
   if (engine.process == &engine.tail.header->processes[0])
     atomic_store(&engine.tail.header->first.word, 0);

@@ -54,8 +54,10 @@ bool process_find_own(void)
   bool first = !header->started;
   engine.process = first ? place(0) : process_really(engine.pid_real);
   if (!first) {
-    if (engine.process)
+    if (engine.process) {
       atomic_fetch_add(&engine.process->images, 1);
+      process_leaves_regions(engine.process);
+    }
     /* The list that it was in is the former image's. */
     if (engine.process == place(0))
       header->first.link.previous = NULL;
@@ -115,6 +117,7 @@ struct tail_process *process_reserve(uint32_t stream)
   atomic_store(&process->ended, 0);
   atomic_store(&process->opaque, 0);
   atomic_store(&process->held, 0);
+  atomic_store(&process->regions, 0);
   atomic_store(&process->live, atomic_load(&engine.process->live));
   for (int i = 1; i < 4; i++)
     atomic_store(&process->seen[i], atomic_load(&engine.process->seen[i - (i == 1)]));
@@ -154,11 +157,18 @@ int32_t process_is(struct tail_process *process, int32_t real, int32_t seen)
   return atomic_load(&process->pid_seen);
 }
 
+void process_leaves_regions(struct tail_process *process)
+{
+  atomic_fetch_sub(&engine.tail.header->regions_open, atomic_exchange(&process->regions, 0));
+}
+
 void process_ended(int32_t seen)
 {
   struct tail_process *process = process_called(seen);
-  if (process)
-    atomic_store(&process->ended, 1);
+  if (!process)
+    return;
+  process_leaves_regions(process);
+  atomic_store(&process->ended, 1);
 }
 
 void processes_kill(void)

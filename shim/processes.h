@@ -16,6 +16,8 @@ void process_release(struct tail_process *process);
  * Returns what the program is to call it: no two that live are called the same. Both the process itself and
  * its parent say so, and get the same answer. */
 int32_t process_is(struct tail_process *process, int32_t real, int32_t seen);
+/* Its program ends, or makes way for another: atomic regions that it has open end with it, and what they did is final. */
+void process_leaves_regions(struct tail_process *process);
 /* It has been waited for. */
 void process_ended(int32_t seen);
 

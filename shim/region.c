@@ -29,12 +29,14 @@ static uint32_t seen_since; /* regions_begun then */
 void region_began(void)
 {
   struct tail_header *header = engine.tail.header;
+  atomic_fetch_add(&engine.process->regions, 1);
   if (atomic_fetch_add(&header->regions_open, 1) == 0)
     atomic_fetch_add(&header->regions_begun, 1);
 }
 
 void region_ended(void)
 {
+  atomic_fetch_sub(&engine.process->regions, 1);
   atomic_fetch_sub(&engine.tail.header->regions_open, 1);
 }
 

@@ -282,7 +282,7 @@ static int add_start(struct analysis *analysis, struct stream *stream,
                      const struct journal_entry *entry)
 {
   struct open_intent *top = stream->open;
-  analysis_scopes_start(analysis, stream->number);
+  analysis_scopes_leave(analysis, stream->process);
   if (top && change_of(top->entry->call)->kind == CHANGE_EXEC) {
     intent_unlink(analysis, stream, top);
     intent_free(top);

@@ -65,6 +65,7 @@ int analysis_process_waited(struct analysis *analysis, const struct journal_entr
     stream->over = true;
     stream->waited = true;
     stream->waited_at = wait->position;
+    analysis_scopes_leave(analysis, stream->process);
     return analysis_skipping_waited(analysis, stream, wait);
   }
   return 0;
@@ -72,6 +73,8 @@ int analysis_process_waited(struct analysis *analysis, const struct journal_entr
 
 void analysis_process_exit(struct analysis *analysis, const struct stream *stream, const struct journal_entry *exit)
 {
+  if (exit->call != SYS_exit)
+    analysis_scopes_leave(analysis, stream->process);
   struct stream *first = stream->process ? analysis_stream(analysis, stream->process) : NULL;
   if (first && exit->call != SYS_exit)
     first->over = true;

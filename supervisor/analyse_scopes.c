@@ -62,11 +62,13 @@ int analysis_scopes_complete(struct analysis *analysis, const struct journal_ent
   return 0;
 }
 
-void analysis_scopes_start(struct analysis *analysis, uint32_t stream)
+void analysis_scopes_leave(struct analysis *analysis, uint32_t process)
 {
-  for (size_t i = analysis->scope_count; i-- > 0;)
-    if (analysis->scopes[i].stream == stream)
+  for (size_t i = analysis->scope_count; i-- > 0;) {
+    const struct stream *stream = analysis_stream(analysis, analysis->scopes[i].stream);
+    if (stream && stream->process == process)
       drop_at(analysis, i);
+  }
 }
 
 const struct scope *analysis_scope(const struct analysis *analysis, uint32_t stream, unsigned kind)

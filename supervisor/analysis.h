@@ -156,8 +156,9 @@ void analysis_count_release(struct analysis *analysis);
 
 /* A call of the control API has run; others are none of its business. */
 int analysis_scopes_complete(struct analysis *analysis, const struct journal_entry *entry);
-/* An image has begun in the stream: its scopes are gone. */
-void analysis_scopes_start(struct analysis *analysis, uint32_t stream);
+/* The process (the number of its first stream) ends, or runs another program: its scopes are gone, and what regions of it did is
+ * final. */
+void analysis_scopes_leave(struct analysis *analysis, uint32_t process);
 /* What holds now for the stream's calls, or NULL: nothing was said. */
 const struct scope *analysis_scope(const struct analysis *analysis, uint32_t stream, unsigned kind);
 enum idempotence analysis_idempotence(const struct analysis *analysis, uint32_t stream);

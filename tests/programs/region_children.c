@@ -5,6 +5,7 @@
 #include "must.h"
 
 #include <fcntl.h>
+#include <stdbool.h>
 #include <sys/wait.h>
 
 static void append(const char *name, const char *words)
@@ -42,6 +43,25 @@ static void change_beside(void)
     append("beside", "line\n");
 }
 
+/* A child that ends inside a region of its own: what it did stays. */
+static void end_inside(void)
+{
+  struct perdure_token region;
+  must(perdure_atomic_begin(&region) == 0);
+  append("account", "ends inside\n");
+}
+
+static void end_inside_by_exec(void)
+{
+  static char program[] = "/bin/sh", option[] = "-c", words[] = "echo by another program >> account";
+  struct perdure_token region;
+  char *arguments[] = {program, option, words, NULL};
+  must(perdure_atomic_begin(&region) == 0);
+  append("account", "execs inside\n");
+  execv(program, arguments);
+  must(false);
+}
+
 int main(void)
 {
   append("account", "begin\n");
@@ -52,6 +72,9 @@ int main(void)
     finish(start(change_inside));
     append("account", "parent again\n");
   }
+  finish(start(end_inside));
+  append("account", "behind it\n");
+  finish(start(end_inside_by_exec));
   finish(beside);
   append("account", "end\n");
   return 0;
