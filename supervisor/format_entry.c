@@ -6,6 +6,7 @@
 #include "supervisor/format_args.h"
 #include "supervisor/format_exchange.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -20,13 +21,13 @@ static const struct journal_segment *find_whole(const struct journal_entry *entr
   return segment != NULL && segment->length >= size ? segment : NULL;
 }
 
-static void add_time(struct text *text, uint64_t time_ns)
+void format_time(uint64_t time_ns, char ret_text[FORMAT_TIME_SIZE])
 {
   time_t seconds = (time_t)(time_ns / 1000000000);
   struct tm local = {0};
   localtime_r(&seconds, &local);
-  text_addf(text, "%02d:%02d:%02d.%09u", local.tm_hour, local.tm_min, local.tm_sec,
-            (unsigned)(time_ns % 1000000000));
+  snprintf(ret_text, FORMAT_TIME_SIZE, "%02u:%02u:%02u.%09u", (unsigned)local.tm_hour % 100, (unsigned)local.tm_min % 100,
+           (unsigned)local.tm_sec % 100, (unsigned)(time_ns % 1000000000));
 }
 
 static void add_result(struct text *text, const struct journal_entry *entry)
@@ -219,11 +220,17 @@ static void add_resolve(struct text *text, const struct journal_entry *entry, co
 
 size_t format_entry(const struct journal_entry *entry, uint64_t seq, char *ret_line, size_t size)
 {
+  return format_entry_marked(entry, seq, "", ret_line, size);
+}
+
+size_t format_entry_marked(const struct journal_entry *entry, uint64_t seq, const char *mark, char *ret_line, size_t size)
+{
   const struct call_row *row = call_table_find(entry->call);
+  char time[FORMAT_TIME_SIZE];
   struct text text;
   text_begin(&text, ret_line, size);
-  add_time(&text, entry->time_ns);
-  text_addf(&text, " #%llu [%u] ", (unsigned long long)seq, entry->stream);
+  format_time(entry->time_ns, time);
+  text_addf(&text, "%s #%llu [%u] %s%s", time, (unsigned long long)seq, entry->stream, mark, *mark ? " " : "");
   switch ((enum journal_kind)entry->kind) {
   case JOURNAL_COMPLETE:
   case JOURNAL_INTENT:

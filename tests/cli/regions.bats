@@ -45,6 +45,124 @@ END
   assert_file_exists file
 }
 
+# build_regions: a program with a region in a region; it dies in the outer one as long as a file `die` is there.
+build_regions() {
+  build_program << 'END'
+#include <perdure.h>
+#include <unistd.h>
+int main(void)
+{
+  struct perdure_token outer;
+  perdure_note("before");
+  perdure_atomic_begin(&outer);
+  PERDURE_ATOMICALLY { perdure_note("inner"); }
+  if (access("die", F_OK) == 0)
+    perdure_fail("in the middle");
+  perdure_atomic_end(outer);
+  perdure_note("after");
+  return 0;
+}
+END
+}
+
+@test "log draws regions as brackets, strikes out what was taken back, and has each end of an attempt in its place" {
+  build_regions
+  touch die
+  run_durable -q --id job --retry max=2,min=5ms,jitter=0 -- ./program
+  assert_equal "$status" 134
+  run -0 perdure log job
+  assert_line --regexp '#[0-9]+ \[0\] perdure_note\("before"\)'
+  assert_line --regexp '\[0\] \{ perdure_scope_begin'
+  assert_line --regexp '\[0\] ~ \|\{ perdure_scope_begin.*\[taken back\]$'
+  assert_line --regexp '\[0\] ~ \|\| perdure_note\("inner"\).*\[taken back\]$'
+  assert_line --regexp '\[0\] ~ \|\} perdure_scope_end.*\[taken back\]$'
+  assert_line --regexp '\[0\] \|\| perdure_note\("inner"\) = 0  \[local\]$'
+  begun=$(grep -o '#[0-9]* \[0\] { ' <<< "$output" | grep -o '[0-9]*' | head -n 1)
+  assert_line --index -1 --regexp "^the region of #$begun is unfinished: .*\\[unfinished\\]\$"
+  # In the order in which it was.
+  assert_equal "$(grep -oE 'attempt [0-9]+ begins|attempt [0-9]+: killed by signal 6|failure . of 2: .*' <<< "$output" |
+    tr '\n' ',')" "attempt 1 begins,attempt 1: killed by signal 6,failure 1 of 2: again after 5 ms,\
+attempt 2 begins,attempt 2: killed by signal 6,failure 2 of 2: no further attempt,"
+  rm die
+  run_durable -q --id job -- ./program
+  assert_success
+  run -0 perdure log job
+  assert_line --regexp '\[0\] \} perdure_scope_end'
+  refute_line --partial '[unfinished]'
+  assert_line --regexp '\[0\] perdure_note\("after"\)'
+  # Struck out on a terminal, and only there.
+  struck=$'\x1b[9m'
+  assert_equal "$(grep -cF "$struck" <<< "$output")" 0
+  taken_back=$(grep -c '\[taken back\]$' <<< "$output")
+  assert_equal "$(script -qec "$PERDURE log job" /dev/null | grep -cF "$struck")" "$taken_back"
+}
+
+@test "log --follow says what is taken back of the lines that it has printed" {
+  build_program << 'END'
+#include <perdure.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+int main(void)
+{
+  char word[8] = "";
+  PERDURE_ATOMICALLY {
+    perdure_note("in it");
+    close(open("up", O_WRONLY));
+    read(open("go", O_RDONLY), word, sizeof word - 1);
+    if (strcmp(word, "on") != 0)
+      perdure_fail("not on");
+  }
+  return 0;
+}
+END
+  mkfifo up go
+  "$PERDURE" run -q --id job --retry max=2,min=1ms -- ./program &
+  supervisor=$!
+  : < up
+  "$PERDURE" log --follow job > followed &
+  follower=$!
+  timeout 10 tail --pid="$follower" -f followed | grep -q -m 1 'in it'
+  printf off > go
+  : < up
+  printf on > go
+  await_supervisor
+  assert_equal "$status" 0
+  await_death "$follower"
+  begun=$(grep -o '#[0-9]* \[0\] { ' followed | cut -d ' ' -f 1)
+  assert_equal "$(grep -c "^~ what came in the region of $begun is taken back" followed)" 1
+  assert_equal "$(grep -oE 'attempt [0-9]+ begins|failure 1 of 2' followed | tr '\n' ',')" \
+    'attempt 1 begins,failure 1 of 2,attempt 2 begins,'
+  # Afterwards the same lines are struck out.
+  assert_equal "$(perdure log job | grep -c '~ | perdure_note("in it")')" 1
+}
+
+@test "log --json has the same of regions and attempts" {
+  build_regions
+  touch die
+  run_durable -q --id job --retry max=2,min=5ms,jitter=0 -- ./program
+  run -0 perdure log --json job
+  python3 - 3<<< "$output" << 'END'
+import json, os
+lines = [json.loads(line) for line in os.fdopen(3)]
+entries = [line for line in lines if "seq" in line]
+events = [line for line in lines if "event" in line]
+begins = [entry for entry in entries if "region_begins" in entry]
+assert [len(entry["regions"]) for entry in begins] == [1, 2, 2], begins
+assert [entry["taken_back"] for entry in begins] == [False, True, False], begins
+assert all(entry["region_begins"] == entry["seq"] for entry in begins)
+ends = [entry for entry in entries if "region_ends" in entry]
+assert [entry["region_ends"] for entry in ends] == [entry["seq"] for entry in begins[1:]], ends
+assert "regions" not in entries[0]
+assert [event["event"] for event in events] == ["attempt_ended", "attempt_ended", "region_unfinished"], events
+assert (events[0]["ended"], events[0]["status"], events[0]["delay_ns"]) == ("killed", 6, 5000000), events
+assert events[1]["delay_ns"] is None and events[1]["failure"] == 2, events
+assert events[2]["region"] == begins[0]["seq"], events
+at = lines.index(events[0])
+assert lines[at + 1]["kind"] == "attempt", lines[at + 1]
+END
+}
+
 @test "a region that is given up runs again from its beginning" {
   build_program << 'END'
 #include <perdure.h>

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/attempt_text.h"
+
+#include "supervisor/retry.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static void print_decision(FILE *stream, const struct store_retry *retry)
+{
+  char delay[RETRY_DURATION_SIZE];
+
+  fprintf(stream, "  at call %" PRIu64 ", failure %u of %u: ", retry->place, retry->failure, retry->max_attempts);
+  retry_duration_text(retry->delay_ns, delay);
+  if (retry->again)
+    fprintf(stream, "again after %s", delay);
+  else
+    fputs("no further attempt", stream);
+}
+
+void attempt_text_end(FILE *stream, const struct store_failed_attempt *failed)
+{
+  fputs(failed->ended, stream);
+  if (strcmp(failed->ended, "killed") == 0)
+    fprintf(stream, " by signal %d (%s)", failed->status, strsignal(failed->status));
+  else if (strcmp(failed->ended, "exited") == 0)
+    fprintf(stream, " with status %d", failed->status);
+  if (failed->decided)
+    print_decision(stream, &failed->retry);
+}
+
+void attempt_text_json(FILE *stream, const struct store_failed_attempt *failed)
+{
+  fprintf(stream, "\"attempt\":%u,\"ended\":\"%s\",\"status\":%d,\"time_ns\":%" PRId64, failed->number, failed->ended,
+          failed->status, failed->ended_ns);
+  if (!failed->decided)
+    return;
+  fprintf(stream, ",\"place\":%" PRIu64 ",\"failure\":%u,\"max_attempts\":%u,\"delay_ns\":", failed->retry.place,
+          failed->retry.failure, failed->retry.max_attempts);
+  if (failed->retry.again)
+    fprintf(stream, "%" PRIu64, failed->retry.delay_ns);
+  else
+    fputs("null", stream);
+}
