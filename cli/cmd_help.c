@@ -8,7 +8,7 @@ static void print_commands(void)
 {
   puts("perdure: run a program so that it survives its own death\n\nusage: perdure COMMAND [ARG...]\n");
   for (const struct command *command = commands; command->name != NULL; command++)
-    printf("  %-8s %s\n", command->name, command->summary);
+    printf("  %-9s %s\n", command->name, command->summary);
   puts("\n`perdure help COMMAND` explains one.\n\n"
        "Exit status of run and resume: the program's; 128+n when signal n killed it; 120 when it\n"
        "diverged from its journal; 121 when nobody can tell whether a remote change happened; 125 when\n"

@@ -60,7 +60,9 @@ int run_check_program(struct run_attempt *attempt, int *ret_status, struct failu
 int run_resume(struct run_attempt *attempt, bool *ret_over, int *ret_status, struct failure *failure);
 /* Analyses all of the store. */
 int run_analyse(struct store *store, struct analysis **ret_analysis, struct failure *failure);
-/* The same without what lies between the entry at `begin` and the position `end`; end 0: all of it. */
+/* What it comes to, no more. */
+int run_summarize(struct store *store, struct analysis_summary *ret_summary, struct failure *failure);
+/* All without what lies between the entry at `begin` and the position `end`; end 0: all of it. */
 int run_analyse_without(struct store *store, uint64_t begin, uint64_t end, struct analysis **ret_analysis,
                         struct failure *failure);
 /* Where the entries begin in the feed at `path`. */

@@ -5,6 +5,7 @@
  * EXIT, if there is one, in the journal. After it, what is left lying in the run's directory is
  * removed the next time. */
 #include "supervisor/run_attempt.h"
+#include "supervisor/run_interrupt.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -221,6 +222,27 @@ static int conclude_killed(struct run_attempt *attempt, int signal, int *ret_sta
   return error;
 }
 
+/* Somebody asked for it. A program that had ended, with all that it started, has finished all the same. */
+static int conclude_interrupted(struct run_attempt *attempt, int *ret_status, struct failure *failure)
+{
+  struct analysis_summary summary;
+  int error = run_summarize(attempt->store, &summary, failure);
+
+  if (error < 0)
+    return error;
+  if (summary.exited && summary.running_count == 0) {
+    *ret_status = summary.exit_status;
+    return run_finish(attempt, summary.exit_status, failure);
+  }
+  error = write_end(attempt, RUN_STATE_UNFINISHED, RUN_INTERRUPTED, 0, failure);
+  if (error < 0)
+    return error;
+  *ret_status = RUN_INTERRUPTED_STATUS;
+  run_say(attempt, SAY_NOTICE, "run %s was interrupted after %" PRIu64 " entries; the same command goes on with it",
+          attempt->place.id, summary.entry_count);
+  return 0;
+}
+
 /* The loader did not get as far as the program: a library is missing, or cannot be used. Nothing has been done,
  * and nothing is finished. */
 static int conclude_not_begun(struct run_attempt *attempt, int status, int *ret_status, struct failure *failure)
@@ -259,6 +281,8 @@ int run_conclude(struct run_attempt *attempt, const struct run_end *end, int *re
   say_notes(attempt, atomic_load(&header->noted) & ~attempt->noted_before);
   if (atomic_load(&header->report.code) != TAIL_REPORT_NONE)
     return conclude_report(attempt, ret_status, failure);
+  if (end->interrupted)
+    return conclude_interrupted(attempt, ret_status, failure);
   if (end->killed)
     return conclude_killed(attempt, end->status, ret_status, failure);
   if (!header->started)

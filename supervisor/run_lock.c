@@ -129,6 +129,28 @@ static bool holds_file(const char *pid, const struct stat *file)
   return holds;
 }
 
+int run_lock_owner_open(const struct run_place *place, pid_t *ret_pid)
+{
+  pid_t pid = run_lock_owner(place);
+  char path[PATH_MAX], number[24];
+  struct stat file;
+
+  if (pid <= 0)
+    return pid == 0 ? -ESRCH : -EAGAIN;
+  int pidfd = pidfd_open(pid, 0);
+  if (pidfd < 0)
+    return -errno;
+  run_place_path(place, "owner", path);
+  snprintf(number, sizeof number, "%d", (int)pid);
+  /* Asked again with the pidfd in hand: it is still this one's lock. */
+  if (stat(path, &file) == 0 && holds_file(number, &file) && run_lock_owner(place) == pid) {
+    *ret_pid = pid;
+    return pidfd;
+  }
+  close(pidfd);
+  return run_lock_owner(place) == 0 ? -ESRCH : -EAGAIN;
+}
+
 /* Kills one batch of holders; their pidfds go to `ret_pidfds`. */
 static unsigned kill_holders(const struct stat *file, struct pollfd *ret_pidfds)
 {

@@ -33,5 +33,8 @@ void run_lock_release(struct run_lock *lock);
 /* The living supervisor's pid; 0: there is none; -1: there is one, its pid is not known yet. Takes
  * no lock, so that looking never makes a starting run fail. */
 pid_t run_lock_owner(const struct run_place *place);
+/* A pidfd of the living supervisor, for the caller to close: of the process that has the owner's file open, not of one that
+ * has got its number since. -ESRCH: there is none; -EAGAIN: there is one, and it cannot be told which. */
+int run_lock_owner_open(const struct run_place *place, pid_t *ret_pid);
 
 #endif

@@ -22,6 +22,18 @@ int run_analyse(struct store *store, struct analysis **ret_analysis, struct fail
   return run_analyse_without(store, 0, 0, ret_analysis, failure);
 }
 
+int run_summarize(struct store *store, struct analysis_summary *ret_summary, struct failure *failure)
+{
+  struct analysis *analysis;
+  int error = run_analyse(store, &analysis, failure);
+
+  if (error < 0)
+    return error;
+  analysis_summary(analysis, ret_summary);
+  analysis_free(analysis);
+  return 0;
+}
+
 int run_analyse_without(struct store *store, uint64_t begin, uint64_t end, struct analysis **ret_analysis,
                         struct failure *failure)
 {

@@ -4,6 +4,7 @@
 #include "supervisor/run_retry.h"
 
 #include "supervisor/run_attempt.h"
+#include "supervisor/run_interrupt.h"
 #include "supervisor/store_retry.h"
 
 #include <errno.h>
@@ -32,13 +33,10 @@ static int find_policy(struct run_attempt *attempt, struct retry_policy *ret_pol
                        struct failure *failure)
 {
   struct analysis_summary summary;
-  struct analysis *analysis;
-  int error = run_analyse(attempt->store, &analysis, failure);
+  int error = run_summarize(attempt->store, &summary, failure);
 
   if (error < 0)
     return error;
-  analysis_summary(analysis, &summary);
-  analysis_free(analysis);
   *ret_place = summary.ended_count;
   *ret_policy = attempt->retry.policy;
   if (summary.retry_said && !retry_policy_of_values(summary.retry_values, ret_policy))
@@ -91,6 +89,7 @@ bool run_retry_wait(const struct run_attempt *attempt, int *ret_signal)
   for (size_t i = 0; i < sizeof interrupts / sizeof *interrupts; i++)
     if (attempt->inherited.actions[interrupts[i]].sa_handler != SIG_IGN)
       sigaddset(&mask, interrupts[i]);
+  sigaddset(&mask, RUN_INTERRUPT_SIGNAL);
   while ((left_ns = end_ns - boottime_ns()) >= 0) {
     struct timespec left = {.tv_sec = left_ns / 1000000000, .tv_nsec = left_ns % 1000000000};
     int signal = sigtimedwait(&mask, NULL, &left);

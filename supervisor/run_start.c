@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From the command line to the program's exit status: run_start(). See run.h for what a crash leaves. */
 #include "supervisor/replication.h"
+#include "supervisor/run_interrupt.h"
 #include "supervisor/run_replicas.h"
 #include "supervisor/run_replication.h"
 
@@ -149,7 +150,7 @@ int run_attempt_run(struct run_attempt *attempt, bool drained, struct run_end *r
       waitpid(pid, NULL, 0);
     }
     /* The rest of the tree dies with it: it must not go on while its journal is concluded. */
-    if (error < 0 || ret_end->killed) {
+    if (error < 0 || ret_end->killed || ret_end->interrupted) {
       struct failure ignored;
 
       run_lock_end_tree(&attempt->place, &attempt->lock, &ignored);
@@ -301,6 +302,12 @@ static int run_attempts(struct run_attempt *attempt, int *ret_status, struct fai
 
   while (error == 0 && attempt->retry.again) {
     if (!run_retry_wait(attempt, &signal)) {
+      if (signal == RUN_INTERRUPT_SIGNAL) {
+        *ret_status = RUN_INTERRUPTED_STATUS;
+        run_say(attempt, SAY_NOTICE, "run %s: interrupted while it waited; the same command goes on with it",
+                attempt->place.id);
+        break;
+      }
       *ret_status = 128 + signal;
       run_say(attempt, SAY_NOTICE, "run %s: ended by signal %d (%s) while it waited; the same command goes on "
               "with it", attempt->place.id, signal, strsignal(signal));
@@ -323,6 +330,7 @@ int run_start(const struct run_options *options, int *ret_status, struct failure
   if (attempt == NULL)
     return failure_set(failure, -ENOMEM, "cannot start: out of memory; free some");
   error = run_attempt_open(attempt, options, failure);
+  run_interrupt_expect();
   if (error == 0)
     error = run_attempts(attempt, ret_status, failure);
   if (error < 0)

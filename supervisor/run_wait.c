@@ -2,6 +2,8 @@
 /* The supervisor while the program runs: one loop on a signalfd. Writes nothing. */
 #include "supervisor/run_wait.h"
 
+#include "supervisor/run_interrupt.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -75,7 +77,7 @@ int run_wait(pid_t pid, struct run_end *ret_end, struct failure *failure)
 {
   struct signalfd_siginfo info;
   struct run_end end = {0};
-  bool ended = false;
+  bool ended = false, interrupted = false;
   sigset_t mask;
   int fd;
 
@@ -85,6 +87,7 @@ int run_wait(pid_t pid, struct run_end *ret_end, struct failure *failure)
   sigaddset(&mask, SIGCHLD);
   sigaddset(&mask, SIGTSTP);
   sigaddset(&mask, SIGCONT);
+  sigaddset(&mask, RUN_INTERRUPT_SIGNAL);
   fd = signalfd(-1, &mask, SFD_CLOEXEC);
   if (fd < 0)
     return failure_set(failure, -errno, "cannot watch the program: signalfd: %s; allow more open "
@@ -93,10 +96,16 @@ int run_wait(pid_t pid, struct run_end *ret_end, struct failure *failure)
   while (!reap(pid, &ended, &end)) {
     if (read(fd, &info, sizeof info) != (ssize_t)sizeof info)
       continue;
-    if (is_passed_on(&info) && !ended)
+    interrupted = interrupted || info.ssi_signo == (uint32_t)RUN_INTERRUPT_SIGNAL;
+    if (interrupted && ended)
+      break; /* what the program has left is the caller's to end */
+    if (interrupted)
+      kill(pid, SIGKILL);
+    else if (is_passed_on(&info) && !ended)
       kill(pid, (int)info.ssi_signo);
   }
   close(fd);
+  end.interrupted = interrupted;
   *ret_end = end;
   return 0;
 }

@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 struct run_end {
+  bool interrupted; /* somebody asked for it (run_interrupt.h): what still lived was killed, or is to be */
   bool killed;
   int status; /* exit status, or the signal that killed it */
 };
