@@ -40,7 +40,21 @@ int analysis_create(struct analysis **ret_analysis)
   return 0;
 }
 
-static void intent_free(struct open_intent *intent)
+struct open_intent *open_intent_make(const struct journal_entry *entry)
+{
+  struct open_intent *intent = calloc(1, sizeof *intent);
+  struct journal_entry *copy = malloc(entry->size);
+  if (!intent || !copy) {
+    free(intent);
+    free(copy);
+    return NULL;
+  }
+  memcpy(copy, entry, entry->size);
+  intent->entry = copy;
+  return intent;
+}
+
+void open_intent_free(struct open_intent *intent)
 {
   free(intent->entry);
   free(intent->resolution);
@@ -56,7 +70,7 @@ void analysis_free(struct analysis *analysis)
   for (uint32_t i = 0; i < analysis->stream_count; i++)
     for (struct open_intent *intent = analysis->streams[i].open, *below; intent; intent = below) {
       below = intent->below;
-      intent_free(intent);
+      open_intent_free(intent);
     }
   known_files_release(&analysis->files);
   old_bytes_release(&analysis->old);
@@ -65,7 +79,7 @@ void analysis_free(struct analysis *analysis)
   free(analysis->omitted);
   free(analysis->open);
   free(analysis->scopes);
-  free(analysis->skipped);
+  analysis_skipped_release(analysis);
   free(analysis);
 }
 
@@ -105,7 +119,7 @@ static int intent_drop(struct analysis *analysis, struct stream *stream, struct 
     return error;
   intent_unlink(analysis, stream, intent);
   error = analysis_skipping_not_made(analysis, intent->entry, analysis->last_position);
-  intent_free(intent);
+  open_intent_free(intent);
   return error;
 }
 
@@ -115,7 +129,7 @@ static int intent_end(struct analysis *analysis, struct stream *stream, struct o
   if (!journal_find_segment(intent->entry, SEGMENT_OPAQUE, -1))
     return intent_drop(analysis, stream, intent);
   intent_unlink(analysis, stream, intent);
-  intent_free(intent);
+  open_intent_free(intent);
   return 0;
 }
 
@@ -198,21 +212,13 @@ static int add_intent(struct analysis *analysis, struct stream *stream,
   int error = analysis_files_intent(analysis, entry);
   if (error)
     return error;
-  struct open_intent *intent = calloc(1, sizeof *intent);
-  struct journal_entry *copy = malloc(entry->size);
-  if (!intent || !copy) {
-    free(intent);
-    free(copy);
+  struct open_intent *intent = open_intent_make(entry);
+  if (!intent)
     return -ENOMEM;
-  }
-  memcpy(copy, entry, entry->size);
-  *intent = (struct open_intent){
-      .entry = copy,
-      .below = stream->open,
-      .data_first = stream->data_pending ? stream->data_first : entry->position,
-      .seq = seq,
-      .idempotence = analysis_idempotence(analysis, stream->number),
-  };
+  intent->below = stream->open;
+  intent->data_first = stream->data_pending ? stream->data_first : entry->position;
+  intent->seq = seq;
+  intent->idempotence = analysis_idempotence(analysis, stream->number);
   stream->open = intent;
   stream->open_count++;
   return 0;
@@ -261,7 +267,7 @@ static int add_result(struct analysis *analysis, struct stream *stream,
   analysis_count_written(analysis, intent->entry, entry->result);
   int error = entry->result < 0 ? analysis_skipping_not_made(analysis, intent->entry, entry->position) : 0;
   intent_unlink(analysis, stream, intent);
-  intent_free(intent);
+  open_intent_free(intent);
   return error;
 }
 
@@ -285,7 +291,7 @@ static int add_start(struct analysis *analysis, struct stream *stream,
   analysis_scopes_leave(analysis, stream->process);
   if (top && change_of(top->entry->call)->kind == CHANGE_EXEC) {
     intent_unlink(analysis, stream, top);
-    intent_free(top);
+    open_intent_free(top);
   }
   for (uint32_t i = 0; i < analysis->stream_count; i++)
     while (analysis->streams[i].process == stream->process && analysis->streams[i].open) {

@@ -82,6 +82,12 @@ const struct scope *analysis_scope(const struct analysis *analysis, uint32_t str
   return latest;
 }
 
+bool analysis_repeats(const struct analysis *analysis, uint32_t stream, bool unsaid)
+{
+  enum idempotence said = analysis_idempotence(analysis, stream);
+  return said == IDEMPOTENCE_UNSAID ? unsaid : said == IDEMPOTENCE_ON;
+}
+
 enum idempotence analysis_idempotence(const struct analysis *analysis, uint32_t stream)
 {
   const struct scope *scope = analysis_scope(analysis, stream, JOURNAL_SCOPE_IDEMPOTENCE);

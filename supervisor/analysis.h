@@ -93,8 +93,10 @@ struct analysis {
 
   struct skipped {
     uint64_t begin, end; /* entries between the two, without them */
+    bool stands;         /* what they did to files has not been taken back */
   } *skipped;
   size_t skipped_count;
+  struct open_intent *forgotten; /* intents in there that have no result yet, the latest first */
 
   struct open_intent **open; /* after analysis_end: by position */
   size_t open_count;
@@ -124,6 +126,12 @@ static inline struct file_id file_id_of(const struct journal_file *file)
 {
   return (struct file_id){file->device, file->inode, file->birth_ns};
 }
+
+/* ---- analyse.c ---- */
+
+/* With a copy of the entry; NULL: out of memory. */
+struct open_intent *open_intent_make(const struct journal_entry *entry);
+void open_intent_free(struct open_intent *intent);
 
 /* ---- analyse_files.c ---- */
 
@@ -165,8 +173,10 @@ enum idempotence analysis_idempotence(const struct analysis *analysis, uint32_t 
 
 /* ---- analyse_regions.c ---- */
 
-/* An entry of such a region. */
+/* An entry of a region that was taken back, or of what is forgotten. */
 int analysis_add_skipped(struct analysis *analysis, const struct journal_entry *entry);
+void analysis_skipped_release(struct analysis *analysis);
+
 /* ---- analyse_resolve.c ---- */
 
 int analysis_resolve(struct analysis *analysis, const struct journal_entry *resolve);

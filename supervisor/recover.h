@@ -36,11 +36,17 @@ int analysis_add(struct analysis *analysis, const struct journal_entry *entry, u
 /* Before the first entry: what lies between the entry at `begin` and the position `end` is left out, because it
  * was taken back. */
 int analysis_skip(struct analysis *analysis, uint64_t begin, uint64_t end);
+/* The same of what failed and is to be tried again: what it did to files stands, nothing else of it counts. Where both are
+ * said of an entry, it was taken back. */
+int analysis_forget(struct analysis *analysis, uint64_t begin, uint64_t end);
 bool analysis_skips(const struct analysis *analysis, uint64_t position);
 /* After the last: is an atomic region open? The outermost one's beginning. */
 bool analysis_open_region(const struct analysis *analysis, uint64_t *ret_begin);
 int analysis_end(struct analysis *analysis, struct failure *failure);
 void analysis_free(struct analysis *analysis);
+
+/* After the end: may a remote change of the stream be made twice, where `unsaid` holds of what the program has not said? */
+bool analysis_repeats(const struct analysis *analysis, uint32_t stream, bool unsaid);
 
 /* What the command needs to know of a run. */
 struct analysis_summary {
