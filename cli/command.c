@@ -176,6 +176,8 @@ bool command_run_options(const struct command_line *line, const char *shim,
     .not_idempotent = line->given[OPTION_NOT_IDEMPOTENT],
     .keyless = line->given[OPTION_NO_IDEMPOTENCY_KEY],
     .retry = line->given[OPTION_NO_RETRY] ? "none" : line->value[OPTION_RETRY],
+    .retry_exit = line->given[OPTION_RETRY_EXIT],
+    .from_failure = line->given[OPTION_FROM_FAILURE],
     .replayable = line->given[OPTION_REPLAYABLE],
     .say = say, .context = &voice,
   };

@@ -10,7 +10,8 @@
  *   run_spawn     the program's process
  *   run_wait      signals and job control while it runs
  *   run_conclude  how it ended: the state, the line for a person, the exit status
- *   run_retry     the program has died: is there to be another attempt, and when
+ *   run_failure   it has exited with a failure: what failed, and from where it can be tried again
+ *   run_retry     it has died or failed: is there to be another attempt, and when
  *
  * A crash at any line leaves a run that run_start() goes on with: the state in the store moves only
  * after the journal is whole there, and a new attempt's tail replaces the old one by rename, after
@@ -73,6 +74,8 @@ struct run_options {
   bool not_idempotent;   /* a remote change of unknown outcome stops the run */
   bool keyless;          /* no Idempotency-Key is added; of a new run only */
   const char *retry;     /* as retry_policy_parse() takes it; NULL: as recorded, else the default */
+  bool retry_exit;       /* a program that exits with another status than 0 is tried again too; false: as recorded */
+  bool from_failure;     /* resume: of a run that has exited so, what failed is forgotten and runs again */
   bool replayable;       /* what is kept of changed files stays after the end; of a new run only */
   const char *store;     /* another store (redis_address.h); NULL: as recorded, else none */
   const char *replicas;  /* directories of replicas, one to a line; NULL: as recorded, else none */

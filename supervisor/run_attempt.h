@@ -9,6 +9,7 @@
 #include "supervisor/run.h"
 #include "supervisor/run_lock.h"
 #include "supervisor/run_outer.h"
+#include "supervisor/run_read.h"
 #include "supervisor/run_recipe.h"
 #include "supervisor/run_retry.h"
 #include "supervisor/run_spawn.h"
@@ -35,8 +36,9 @@ struct run_attempt {
   enum run_output output;
   bool idempotent;    /* a remote change of unknown outcome is made again */
   struct run_retry retry;
-  bool undone;        /* a region was taken back: entries between these two are left out */
-  uint64_t undone_begin, undone_end;
+  bool retry_exit;    /* an exit status that is not 0 is a failure like a death */
+  struct run_range left_out[2]; /* what this attempt leaves out and those before did not: an unfinished region, a failure */
+  size_t left_out_count;
   bool keyless;       /* no Idempotency-Key is added to requests */
   struct replication *replication; /* NULL: the run has no other store */
   char store_url[2048];            /* of that one */
@@ -62,8 +64,8 @@ int run_resume(struct run_attempt *attempt, bool *ret_over, int *ret_status, str
 int run_analyse(struct store *store, struct analysis **ret_analysis, struct failure *failure);
 /* What it comes to, no more. */
 int run_summarize(struct store *store, struct analysis_summary *ret_summary, struct failure *failure);
-/* All without what lies between the entry at `begin` and the position `end`; end 0: all of it. */
-int run_analyse_without(struct store *store, uint64_t begin, uint64_t end, struct analysis **ret_analysis,
+/* The same without what lies in these ranges. */
+int run_analyse_without(struct store *store, const struct run_range *ranges, size_t count, struct analysis **ret_analysis,
                         struct failure *failure);
 /* Where the entries begin in the feed at `path`. */
 int run_feed_cursor(const char *path, uint64_t *ret_cursor, struct failure *failure);
@@ -71,11 +73,29 @@ int run_feed_cursor(const char *path, uint64_t *ret_cursor, struct failure *fail
 /* run_regions.c: atomic regions that were taken back. */
 /* What the store says was taken back in earlier attempts is left out of the analysis. */
 int run_regions_skip(struct store *store, struct analysis *analysis, struct failure *failure);
+int run_ranges_skip(struct analysis *analysis, const struct run_range *ranges, size_t count, struct failure *failure);
 /* Takes back what is unfinished, and analyses again without it. On failure *analysis may be NULL: it is freed. */
 int run_regions_undo(struct run_attempt *attempt, struct analysis **analysis, struct failure *failure);
 /* In the transaction in which the attempt begins: a crash before it leaves the region unfinished, and taking it back
  * again changes nothing. */
 int run_regions_remember(struct run_attempt *attempt, struct failure *failure);
+
+/* run_failure.c: what failed at the end of a run that has exited. */
+struct failed_effect;
+/* analysis: of all that counts. *ret_left: the analysis without what is to be forgotten, for the caller to free; NULL where
+ * ret_failed->kind is FAILED_NOTHING. by_hand: somebody asked for it, and what others have done since, or what must not be
+ * done twice, is no reason against it. */
+int run_failure_find(struct run_attempt *attempt, const struct analysis *analysis, bool by_hand,
+                     struct failed_effect *ret_failed, struct analysis **ret_left, struct failure *failure);
+#define RUN_FAILURE_TEXT_SIZE 1024
+/* "the command false", "the request ...": for a line. */
+void run_failure_text(struct run_attempt *attempt, const struct failed_effect *failed, char ret_text[RUN_FAILURE_TEXT_SIZE]);
+/* After run_regions_undo(): forgets what failed and what followed, from this attempt on, says so, and analyses again. On failure
+ * *analysis may be NULL: it is freed. */
+int run_failure_forget(struct run_attempt *attempt, const struct failed_effect *failed, struct analysis **analysis,
+                       struct failure *failure);
+/* The status is that of a shell whose command somebody ended by a signal. */
+bool run_failure_was_ended(int status);
 
 /* run_tail.c: what the new tail begins with. */
 struct run_beginning {

@@ -4,6 +4,7 @@
  * A crash before the transaction leaves a run whose last attempt was killed; the next one finds its
  * EXIT, if there is one, in the journal. After it, what is left lying in the run's directory is
  * removed the next time. */
+#include "supervisor/failed_effect.h"
 #include "supervisor/run_attempt.h"
 #include "supervisor/run_interrupt.h"
 
@@ -77,12 +78,26 @@ int run_get_replayable(struct store *store, bool *ret_replayable, struct failure
   return 0;
 }
 
+/* What failed may be tried again (run_failure.c), and needs the same. */
+static int get_repeatable(struct store *store, bool *ret_repeatable, struct failure *failure)
+{
+  int64_t status = 0;
+  int error = store_meta_number(store, "exit_status", &status, failure);
+
+  if (error < 0 && error != -ENOENT)
+    return error;
+  *ret_repeatable = status != 0;
+  return 0;
+}
+
 int run_tidy(struct run_attempt *attempt, struct failure *failure)
 {
-  bool replayable;
+  bool replayable = false, repeatable = false;
   int error = run_get_replayable(attempt->store, &replayable, failure);
 
-  return error < 0 ? error : run_place_tidy(&attempt->place, replayable, failure);
+  if (error == 0)
+    error = get_repeatable(attempt->store, &repeatable, failure);
+  return error < 0 ? error : run_place_tidy(&attempt->place, replayable || repeatable, failure);
 }
 
 int run_finish(struct run_attempt *attempt, int exit_status, struct failure *failure)
@@ -176,13 +191,12 @@ static int conclude_report(struct run_attempt *attempt, int *ret_status, struct 
   return write_end(attempt, state, run_state_name(state), status, failure);
 }
 
-static void say_killed(const struct run_attempt *attempt, int signal, uint64_t entry_count)
+/* begin: how the attempt has ended; advice: what a person may do where no other follows. */
+static void say_decision(const struct run_attempt *attempt, const char *begin, const char *advice)
 {
   const struct run_retry *retry = &attempt->retry;
-  char delay[RETRY_DURATION_SIZE], begin[256], place[64] = "";
+  char delay[RETRY_DURATION_SIZE], place[64] = "";
 
-  snprintf(begin, sizeof begin, "run %s was killed by signal %d (%s) after %" PRIu64 " entries", attempt->place.id,
-           signal, strsignal(signal), entry_count);
   retry_duration_text(retry->delay_ns, delay);
   if (retry->again) {
     run_say(attempt, SAY_NOTICE, "%s; attempt %u of %u at this place begins in %s", begin, retry->failures + 1,
@@ -191,12 +205,27 @@ static void say_killed(const struct run_attempt *attempt, int signal, uint64_t e
   }
   if (retry->failures > 1)
     snprintf(place, sizeof place, ", the %u. time at this place", retry->failures);
-  run_say(attempt, SAY_NOTICE, "%s%s; the same command goes on with it", begin, place);
+  run_say(attempt, SAY_NOTICE, "%s%s; %s", begin, place, advice);
+}
+
+/* A program that was killed is tried again from where it was. */
+static int decide_killed(struct run_attempt *attempt, int signal, struct failure *failure)
+{
+  struct analysis *analysis;
+  int error = run_retry_is_failure(signal) ? run_analyse(attempt->store, &analysis, failure) : 1;
+
+  attempt->retry.again = false;
+  if (error != 0)
+    return error < 0 ? error : 0;
+  error = run_retry_decide(attempt, analysis, failure);
+  analysis_free(analysis);
+  return error;
 }
 
 static int conclude_killed(struct run_attempt *attempt, int signal, int *ret_status,
                            struct failure *failure)
 {
+  char begin[256];
   uint64_t position, count;
   uint32_t stream;
   bool found;
@@ -216,10 +245,13 @@ static int conclude_killed(struct run_attempt *attempt, int signal, int *ret_sta
   if (error < 0)
     return error;
   *ret_status = 128 + signal;
-  error = run_retry_decide(attempt, signal, failure);
-  if (error == 0)
-    say_killed(attempt, signal, count);
-  return error;
+  error = decide_killed(attempt, signal, failure);
+  if (error < 0)
+    return error;
+  snprintf(begin, sizeof begin, "run %s was killed by signal %d (%s) after %" PRIu64 " entries", attempt->place.id,
+           signal, strsignal(signal), count);
+  say_decision(attempt, begin, "the same command goes on with it");
+  return 0;
 }
 
 /* Somebody asked for it. A program that had ended, with all that it started, has finished all the same. */
@@ -257,6 +289,35 @@ static int conclude_not_begun(struct run_attempt *attempt, int status, int *ret_
   return 0;
 }
 
+/* With --retry-exit: is what failed to be tried again? */
+static int decide_exited(struct run_attempt *attempt, int status, struct failure *failure)
+{
+  struct analysis *analysis, *left = NULL;
+  char begin[RUN_FAILURE_TEXT_SIZE + 256], text[RUN_FAILURE_TEXT_SIZE], advice[RUN_ID_SIZE + 64];
+  struct failed_effect failed;
+  int error = run_analyse(attempt->store, &analysis, failure);
+
+  if (error < 0)
+    return error;
+  error = run_failure_find(attempt, analysis, false, &failed, &left, failure);
+  if (error == 0 && left != NULL)
+    error = run_retry_decide(attempt, left, failure);
+  analysis_free(analysis);
+  analysis_free(left);
+  if (error < 0)
+    return error;
+  snprintf(begin, sizeof begin, "run %s ended with status %d", attempt->place.id, status);
+  if (failed.kind == FAILED_NOTHING) {
+    run_say(attempt, SAY_NOTICE, "%s, and is not tried again: %s", begin, failed.why);
+    return 0;
+  }
+  run_failure_text(attempt, &failed, text);
+  snprintf(begin + strlen(begin), sizeof begin - strlen(begin), ": %s failed", text);
+  snprintf(advice, sizeof advice, "`perdure resume --from-failure %s` tries it again", attempt->place.id);
+  say_decision(attempt, begin, advice);
+  return 0;
+}
+
 static int conclude_exited(struct run_attempt *attempt, int status, int *ret_status,
                            struct failure *failure)
 {
@@ -270,7 +331,13 @@ static int conclude_exited(struct run_attempt *attempt, int status, int *ret_sta
     run_say(attempt, SAY_ERROR, "run %s ended where perdure could not see it: the program was replaced "
             "by one that cannot be preloaded; what that did is not journaled; run that one by itself",
             attempt->place.id);
-  return run_finish(attempt, status, failure);
+  attempt->retry.again = false;
+  if (status != 0 && attempt->retry_exit && !run_failure_was_ended(status))
+    error = decide_exited(attempt, status, failure);
+  if (error < 0)
+    return error;
+  return attempt->retry.again ? write_end(attempt, RUN_STATE_UNFINISHED, "exited", status, failure)
+                              : run_finish(attempt, status, failure);
 }
 
 int run_conclude(struct run_attempt *attempt, const struct run_end *end, int *ret_status,

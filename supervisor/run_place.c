@@ -147,7 +147,7 @@ int run_place_folders(const struct run_place *place, struct failure *failure)
 
   for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
     run_place_path(place, folders[i], path);
-    if (mkdir(path, 0700) < 0)
+    if (mkdir(path, 0700) < 0 && errno != EEXIST)
       return failure_set(failure, -errno, "cannot make %s: %s; look at that directory's permissions",
                          path, strerror(errno));
   }
@@ -290,6 +290,26 @@ int run_place_tidy(const struct run_place *place, bool replayable, struct failur
   run_place_path(place, "blobs", kept);
   rmdir(kept);
   return remove_names(place, names, false, failure);
+}
+
+int run_place_untidy(const struct run_place *place, struct failure *failure)
+{
+  static const char *const names[] = {"kept", NULL};
+  char kept[PATH_MAX], whole[PATH_MAX];
+  int error;
+
+  run_place_path(place, "kept", kept);
+  run_place_path(place, RUN_KEPT_WHOLE, whole);
+  if (access(whole, F_OK) == 0) {
+    /* What lies there now is a replay's. */
+    error = remove_names(place, names, false, failure);
+    if (error < 0)
+      return error;
+    if (rename(whole, kept) < 0)
+      return failure_set(failure, -errno, "cannot rename %s: %s; look at that directory's permissions", whole,
+                         strerror(errno));
+  }
+  return run_place_folders(place, failure);
 }
 
 void run_place_forget_empty(const struct run_place *place)

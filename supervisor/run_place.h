@@ -47,11 +47,14 @@ void run_place_path(const struct run_place *place, const char *name, char *ret_p
 int run_place_clear(const struct run_place *place, struct failure *failure);
 /* With the owner's lock held: removes the run's directory if it holds no run. */
 void run_place_forget_empty(const struct run_place *place);
-/* Where a finished run has what was in kept/, if it is to be replayed whole. */
+/* Where a finished run has what was in kept/, if it is to be replayed whole or tried again. */
 #define RUN_KEPT_WHOLE "kept.whole"
 /* Removes what only an unfinished run needs: tail, feed, kept/. replayable: what kept/ held stays as
  * RUN_KEPT_WHOLE. */
 int run_place_tidy(const struct run_place *place, bool replayable, struct failure *failure);
+
+/* Makes the folders of a finished run what an unfinished one's are, with what it had kept. */
+int run_place_untidy(const struct run_place *place, struct failure *failure);
 
 /* Calls `each` with every run's id, in the directory's order, until it returns non-zero. */
 int run_place_list(const char *base, int (*each)(const char *id, void *context), void *context,

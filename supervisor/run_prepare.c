@@ -51,6 +51,8 @@ static int write_store(struct run_attempt *attempt, struct failure *failure)
     error = store_meta_set_number(store, "keyless", attempt->keyless, failure);
   if (error == 0 && attempt->options->retry != NULL)
     error = store_meta_set_text(store, "retry", attempt->options->retry, failure);
+  if (error == 0 && attempt->retry_exit)
+    error = store_meta_set_number(store, "retry_exit", 1, failure);
   if (error == 0)
     error = store_meta_set_number(store, "replayable", attempt->options->replayable, failure);
   if (error == 0)
@@ -108,6 +110,7 @@ int run_prepare(struct run_attempt *attempt, int *ret_status, struct failure *fa
   attempt->keyless = options->keyless;
   attempt->retry.policy = retry_default;
   attempt->retry.said = options->retry != NULL;
+  attempt->retry_exit = options->retry_exit;
   if (options->retry != NULL) {
     error = retry_policy_parse(options->retry, &attempt->retry.policy, failure);
     if (error < 0)

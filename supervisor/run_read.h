@@ -49,10 +49,12 @@ int run_watch_open(const struct run_place *place, struct run_watch *ret_watch, s
 int run_watch_wait(struct run_watch *watch, bool *ret_live, struct failure *failure);
 void run_watch_close(struct run_watch *watch);
 
-/* run_regions.c: what was taken back with unfinished atomic regions: entries between two positions, without the two. */
+/* run_regions.c: what was taken back with unfinished atomic regions, and what failed and was forgotten to be tried again:
+ * entries between two positions, without the two. */
 struct run_rewound {
   struct run_range {
     uint64_t begin, end;
+    bool forgotten;
   } *list;
   size_t count;
 };

@@ -4,6 +4,7 @@
  *
  * A crash at any line is harmless: draining skips what the store has, looking changes nothing but an
  * append's surplus, feed and tail are replaced by rename, and the state moves in one transaction. */
+#include "supervisor/failed_effect.h"
 #include "supervisor/run_replication.h"
 
 #include "journal/call_table.h"
@@ -19,7 +20,7 @@
 
 int run_analyse(struct store *store, struct analysis **ret_analysis, struct failure *failure)
 {
-  return run_analyse_without(store, 0, 0, ret_analysis, failure);
+  return run_analyse_without(store, NULL, 0, ret_analysis, failure);
 }
 
 int run_summarize(struct store *store, struct analysis_summary *ret_summary, struct failure *failure)
@@ -34,7 +35,7 @@ int run_summarize(struct store *store, struct analysis_summary *ret_summary, str
   return 0;
 }
 
-int run_analyse_without(struct store *store, uint64_t begin, uint64_t end, struct analysis **ret_analysis,
+int run_analyse_without(struct store *store, const struct run_range *ranges, size_t count, struct analysis **ret_analysis,
                         struct failure *failure)
 {
   const struct journal_entry *entry;
@@ -47,8 +48,8 @@ int run_analyse_without(struct store *store, uint64_t begin, uint64_t end, struc
     return failure_set(failure, error, "cannot read the journal: %s; free some memory",
                        strerror(-error));
   error = run_regions_skip(store, analysis, failure);
-  if (error == 0 && end > 0 && analysis_skip(analysis, begin, end) < 0)
-    error = failure_set(failure, -ENOMEM, "cannot read the journal: out of memory; free some");
+  if (error == 0)
+    error = run_ranges_skip(analysis, ranges, count, failure);
   if (error < 0) {
     analysis_free(analysis);
     return error;
@@ -291,6 +292,24 @@ static int go_back_to_program(struct run_attempt *attempt, int *ret_status, stru
   return error;
 }
 
+/* Has the run exited with a failure that is to be tried again? */
+static int reconsider(struct run_attempt *attempt, const struct analysis *analysis,
+                      const struct analysis_summary *summary, struct failed_effect *ret_failed, struct failure *failure)
+{
+  bool by_hand = attempt->options->from_failure, over = summary->exited && !summary->running_count;
+  struct analysis *left = NULL;
+  int error = 0;
+
+  *ret_failed = (struct failed_effect){.why = "it has not ended"};
+  if (over && (by_hand || (attempt->retry_exit && summary->exit_status != 0 && !run_failure_was_ended(summary->exit_status))))
+    error = run_failure_find(attempt, analysis, by_hand, ret_failed, &left, failure);
+  analysis_free(left);
+  if (error < 0 || !by_hand || ret_failed->kind != FAILED_NOTHING)
+    return error;
+  return failure_set(failure, -EINVAL, "there is nothing in run %s to go back to: %s; %s `perdure %s %s`", attempt->place.id,
+                     ret_failed->why, over ? "look at" : "go on with it by", over ? "log" : "resume", attempt->place.id);
+}
+
 /* Nobody of an earlier attempt lives, and the whole journal is in the store. */
 static int recover(struct run_attempt *attempt, struct run_beginning *beginning,
                    const struct run_outer_before *before, bool *ret_over, int *ret_status,
@@ -298,6 +317,7 @@ static int recover(struct run_attempt *attempt, struct run_beginning *beginning,
 {
   struct analysis_summary summary;
   struct verdict *verdicts = NULL;
+  struct failed_effect failed;
   struct analysis *analysis;
   size_t count = 0;
   int error = run_analyse(attempt->store, &analysis, failure);
@@ -311,7 +331,12 @@ static int recover(struct run_attempt *attempt, struct run_beginning *beginning,
                        "began is missing; restore it from a copy, or give the run up with `perdure rm`",
                        attempt->place.id);
   }
-  if (summary.exited && !summary.running_count &&
+  error = reconsider(attempt, analysis, &summary, &failed, failure);
+  if (error < 0) {
+    analysis_free(analysis);
+    return error;
+  }
+  if (failed.kind == FAILED_NOTHING && summary.exited && !summary.running_count &&
       !run_outer_output_missing(&attempt->open_before, attempt->output, &summary, before)) {
     *ret_over = true;
     *ret_status = summary.exit_status;
@@ -325,6 +350,8 @@ static int recover(struct run_attempt *attempt, struct run_beginning *beginning,
   error = go_back_to_program(attempt, ret_status, failure);
   if (error == 0)
     error = run_regions_undo(attempt, &analysis, failure);
+  if (error == 0 && failed.kind != FAILED_NOTHING)
+    error = run_failure_forget(attempt, &failed, &analysis, failure);
   if (error < 0 && analysis == NULL)
     return error;
   analysis_summary(analysis, &summary);
@@ -390,10 +417,13 @@ static int load_settings(struct run_attempt *attempt, struct failure *failure)
   int64_t idempotent = 1;
   error = store_meta_number(attempt->store, "idempotent", &idempotent, failure);
   attempt->idempotent = idempotent && !options->not_idempotent;
-  int64_t keyless = 0;
+  int64_t keyless = 0, retry_exit = 0;
   if (error == 0 || error == -ENOENT)
     error = store_meta_number(attempt->store, "keyless", &keyless, failure);
   attempt->keyless = keyless;
+  if (error == 0 || error == -ENOENT)
+    error = store_meta_number(attempt->store, "retry_exit", &retry_exit, failure);
+  attempt->retry_exit = retry_exit || options->retry_exit;
   return error == 0 || error == -ENOENT ? load_retry(attempt, failure) : error;
 }
 

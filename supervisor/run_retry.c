@@ -20,7 +20,7 @@
 static const int ends[] = {SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGPIPE};
 static const int interrupts[] = {SIGINT, SIGQUIT, SIGTERM, SIGHUP};
 
-static bool is_failure(int signal)
+bool run_retry_is_failure(int signal)
 {
   for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
     if (ends[i] == signal)
@@ -29,33 +29,27 @@ static bool is_failure(int signal)
 }
 
 /* The program's policy stands above the command line's. */
-static int find_policy(struct run_attempt *attempt, struct retry_policy *ret_policy, uint64_t *ret_place,
-                       struct failure *failure)
+static int find_policy(const struct run_attempt *attempt, const struct analysis_summary *summary,
+                       struct retry_policy *ret_policy, struct failure *failure)
 {
-  struct analysis_summary summary;
-  int error = run_summarize(attempt->store, &summary, failure);
-
-  if (error < 0)
-    return error;
-  *ret_place = summary.ended_count;
   *ret_policy = attempt->retry.policy;
-  if (summary.retry_said && !retry_policy_of_values(summary.retry_values, ret_policy))
+  if (summary->retry_said && !retry_policy_of_values(summary->retry_values, ret_policy))
     return failure_set(failure, -EBADMSG, "the program's retry policy in the journal is none; run `perdure verify`");
   return 0;
 }
 
-int run_retry_decide(struct run_attempt *attempt, int signal, struct failure *failure)
+int run_retry_decide(struct run_attempt *attempt, const struct analysis *analysis, struct failure *failure)
 {
   struct run_retry *retry = &attempt->retry;
+  struct analysis_summary summary;
   struct retry_policy policy;
   uint32_t chance = 0;
   uint64_t place;
   int error;
 
-  retry->again = false;
-  if (!is_failure(signal))
-    return 0;
-  error = find_policy(attempt, &policy, &place, failure);
+  analysis_summary(analysis, &summary);
+  place = summary.ended_count;
+  error = find_policy(attempt, &summary, &policy, failure);
   if (error < 0)
     return error;
   retry->failures = retry->failures > 0 && retry->place == place ? retry->failures + 1 : 1;

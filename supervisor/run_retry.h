@@ -5,6 +5,7 @@
 
 #include "supervisor/retry.h"
 
+struct analysis;
 struct run_attempt;
 
 /* What the attempts of this supervisor have come to. */
@@ -18,9 +19,10 @@ struct run_retry {
   uint64_t delay_ns;
 };
 
-/* The program was killed by `signal`; its journal is in the store. Fills attempt->retry, and writes it down. Signals by
- * which somebody ends a program (INT, QUIT, TERM, HUP, and PIPE, whose reader has gone) are no failures. */
-int run_retry_decide(struct run_attempt *attempt, int signal, struct failure *failure);
+/* Signals by which somebody ends a program (INT, QUIT, TERM, HUP, and PIPE, whose reader has gone) are no failures. */
+bool run_retry_is_failure(int signal);
+/* The program has failed at the end of what is analysed. Fills attempt->retry, and writes it down. */
+int run_retry_decide(struct run_attempt *attempt, const struct analysis *analysis, struct failure *failure);
 
 /* Waits. false: it was interrupted, by *ret_signal. */
 bool run_retry_wait(const struct run_attempt *attempt, int *ret_signal);

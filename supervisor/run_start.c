@@ -231,7 +231,7 @@ static int look_at_run(struct run_attempt *attempt, enum begin *ret_begin, int *
     return error;
   }
   *ret_begin = BEGIN_AGAIN;
-  if (state != RUN_STATE_FINISHED)
+  if (state != RUN_STATE_FINISHED || attempt->options->from_failure)
     return 0;
   if (attempt->options->id == NULL) {
     *ret_begin = BEGIN_NEW;
