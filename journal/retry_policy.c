@@ -46,7 +46,7 @@ uint32_t retry_status_bit(uint64_t status)
 bool retry_policy_of_values(const uint64_t values[JOURNAL_SCOPE_VALUES], struct retry_policy *ret_policy)
 {
   struct retry_policy policy = {(uint32_t)values[0], values[1], values[2], (uint32_t)values[3], (uint32_t)values[4],
-                                (uint32_t)(values[0] >> STATUSES_SHIFT)};
+                                (uint32_t)(values[0] >> STATUSES_SHIFT), 0};
   if (values[3] > UINT32_MAX || values[4] > UINT32_MAX || !retry_policy_sound(&policy))
     return false;
   *ret_policy = policy;

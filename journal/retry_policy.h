@@ -21,6 +21,7 @@ struct retry_policy {
   uint32_t multiplier;                 /* millionths, from 1 to 1000 times */
   uint32_t jitter;                     /* millionths of the delay that may come on top, at most all of it */
   uint32_t statuses;                   /* enum retry_status, or'ed */
+  uint64_t total_ns; /* from the first failure at a place, no attempt begins later; 0: no limit. Of programs, not of transfers */
 };
 
 bool retry_policy_sound(const struct retry_policy *policy);

@@ -9,8 +9,22 @@
 #define MS 1000000ull
 #define SECOND 1000000000ull
 
-const struct retry_policy retry_default = {3, 100 * MS, SECOND, 3 * RETRY_MILLION, 150000, 0};
-const struct retry_policy retry_never = {1, 0, 0, RETRY_MILLION, 0, 0};
+const struct retry_policy retry_default = {3, 100 * MS, SECOND, 3 * RETRY_MILLION, 150000, 0, 0};
+const struct retry_policy retry_never = {1, 0, 0, RETRY_MILLION, 0, 0, 0};
+
+bool retry_next(const struct retry_policy *policy, uint32_t number, uint64_t spent_ns, uint32_t chance,
+                uint64_t *ret_delay_ns)
+{
+  uint64_t delay_ns = retry_delay_ns(policy, number, chance), begin_ns;
+
+  if (number >= policy->max_attempts)
+    return false;
+  if (policy->total_ns != 0 &&
+      (__builtin_add_overflow(spent_ns, delay_ns, &begin_ns) || begin_ns > policy->total_ns))
+    return false;
+  *ret_delay_ns = delay_ns;
+  return true;
+}
 
 /* ---- the option ---- */
 
@@ -63,7 +77,7 @@ static bool parse_statuses(const char *text, uint32_t *ret_statuses)
   return true;
 }
 
-enum { WORD_MAX, WORD_MIN, WORD_MAX_DELAY, WORD_MULTIPLIER, WORD_JITTER, WORD_STATUS, WORD_COUNT };
+enum { WORD_MAX, WORD_MIN, WORD_MAX_DELAY, WORD_MULTIPLIER, WORD_JITTER, WORD_STATUS, WORD_TOTAL, WORD_COUNT };
 
 static bool parse_word(struct retry_policy *policy, unsigned word, const char *value)
 {
@@ -78,6 +92,8 @@ static bool parse_word(struct retry_policy *policy, unsigned word, const char *v
     return retry_duration_parse(value, &policy->min_delay_ns);
   case WORD_MAX_DELAY:
     return retry_duration_parse(value, &policy->max_delay_ns);
+  case WORD_TOTAL:
+    return retry_duration_parse(value, &policy->total_ns) && policy->total_ns > 0;
   case WORD_MULTIPLIER:
     if (!parse_number(value, RETRY_MILLION, RETRY_MULTIPLIER_MAX * (double)RETRY_MILLION, &number))
       return false;
@@ -102,6 +118,7 @@ static const struct {
     [WORD_MULTIPLIER] = {"multiplier", "a number from 1 to 1000"},
     [WORD_JITTER] = {"jitter", "a number from 0 to 1"},
     [WORD_STATUS] = {"status", "of 429, 502, 503 and 504 those after which a request is sent again (429+503)"},
+    [WORD_TOTAL] = {"total", "a time like 10s, 5m, 1h"},
 };
 
 /* `word` is NAME=VALUE, and is cut in two. */
@@ -118,7 +135,7 @@ static int parse_pair(struct retry_policy *policy, char *word, bool *given, stru
     given[i] = true;
     return 0;
   }
-  return failure_set(failure, -EINVAL, "--retry: there is no '%.40s'; give max, min, max-delay, multiplier, jitter, status "
+  return failure_set(failure, -EINVAL, "--retry: there is no '%.40s'; give max, min, max-delay, multiplier, jitter, status, total "
                      "(max=5,min=1s,max-delay=1m)", word);
 }
 

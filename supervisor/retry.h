@@ -11,7 +11,12 @@ extern const struct retry_policy retry_default;
 /* One attempt. */
 extern const struct retry_policy retry_never;
 
-/* "max=5,min=1s,max-delay=1m,multiplier=2,jitter=0.1,status=429+503", each at most once and in any order; what is not
+/* Is there another attempt after the failed attempt `number`, spent_ns after the first failure? Then *ret_delay_ns is how
+ * long to wait for it. */
+bool retry_next(const struct retry_policy *policy, uint32_t number, uint64_t spent_ns, uint32_t chance,
+                uint64_t *ret_delay_ns);
+
+/* "max=5,min=1s,max-delay=1m,multiplier=2,jitter=0.1,status=429+503,total=10m", each at most once and in any order; what is not
  * named is the default's, and a longest delay that is not named is at least the shortest. "none": never.
  * -EINVAL: the sentence names the word. */
 int retry_policy_parse(const char *text, struct retry_policy *ret_policy, struct failure *failure);

@@ -195,7 +195,7 @@ static int conclude_report(struct run_attempt *attempt, int *ret_status, struct 
 static void say_decision(const struct run_attempt *attempt, const char *begin, const char *advice)
 {
   const struct run_retry *retry = &attempt->retry;
-  char delay[RETRY_DURATION_SIZE], place[64] = "";
+  char delay[RETRY_DURATION_SIZE], total[RETRY_DURATION_SIZE], place[192] = "";
 
   retry_duration_text(retry->delay_ns, delay);
   if (retry->again) {
@@ -203,7 +203,11 @@ static void say_decision(const struct run_attempt *attempt, const char *begin, c
             retry->max_attempts, delay);
     return;
   }
-  if (retry->failures > 1)
+  if (retry->failures > 0 && retry->failures < retry->max_attempts) {
+    retry_duration_text(retry->spent_ns, delay);
+    retry_duration_text(retry->total_ns, total);
+    snprintf(place, sizeof place, ", %s after it first did so at this place: the next attempt would begin after %s", delay, total);
+  } else if (retry->failures > 1)
     snprintf(place, sizeof place, ", the %u. time at this place", retry->failures);
   run_say(attempt, SAY_NOTICE, "%s%s; %s", begin, place, advice);
 }

@@ -3,6 +3,7 @@
  * command goes on with, and whose count begins anew. */
 #include "supervisor/run_retry.h"
 
+#include "supervisor/retry_clock.h"
 #include "supervisor/run_attempt.h"
 #include "supervisor/run_interrupt.h"
 #include "supervisor/store_retry.h"
@@ -38,11 +39,45 @@ static int find_policy(const struct run_attempt *attempt, const struct analysis_
   return 0;
 }
 
+/* At a failure there, now. */
+static int read_clock(struct run_attempt *attempt, uint64_t place, struct retry_clock *ret_clock, struct failure *failure)
+{
+  struct retry_moment now;
+  struct retry_clock before;
+  bool known;
+  int error = retry_clock_load(attempt->store, &before, &known, failure);
+
+  if (error < 0)
+    return error;
+  error = retry_moment_now(&now);
+  if (error < 0)
+    return failure_set(failure, error, "cannot read /proc/sys/kernel/random/boot_id: %s; mount /proc", strerror(-error));
+  *ret_clock = retry_clock_advance(known ? &before : NULL, place, &now);
+  return 0;
+}
+
+static int write_decision(struct run_attempt *attempt, const struct retry_clock *clock, const struct store_retry *decision,
+                          struct failure *failure)
+{
+  int error = store_begin(attempt->store, failure);
+
+  if (error < 0)
+    return error;
+  error = retry_clock_save(attempt->store, clock, failure);
+  if (error == 0)
+    error = store_retry_add(attempt->store, decision, failure);
+  if (error == 0)
+    return store_commit(attempt->store, failure);
+  store_rollback(attempt->store);
+  return error;
+}
+
 int run_retry_decide(struct run_attempt *attempt, const struct analysis *analysis, struct failure *failure)
 {
   struct run_retry *retry = &attempt->retry;
   struct analysis_summary summary;
   struct retry_policy policy;
+  struct retry_clock clock;
   uint32_t chance = 0;
   uint64_t place;
   int error;
@@ -50,15 +85,19 @@ int run_retry_decide(struct run_attempt *attempt, const struct analysis *analysi
   analysis_summary(analysis, &summary);
   place = summary.ended_count;
   error = find_policy(attempt, &summary, &policy, failure);
+  if (error == 0)
+    error = read_clock(attempt, place, &clock, failure);
   if (error < 0)
     return error;
   retry->failures = retry->failures > 0 && retry->place == place ? retry->failures + 1 : 1;
   retry->place = place;
   retry->max_attempts = policy.max_attempts;
-  retry->again = retry->failures < policy.max_attempts;
   getrandom(&chance, sizeof chance, GRND_NONBLOCK);
-  retry->delay_ns = retry->again ? retry_delay_ns(&policy, retry->failures, chance) : 0;
-  return store_retry_add(attempt->store, &(struct store_retry){
+  retry->delay_ns = 0;
+  retry->again = retry_next(&policy, retry->failures, clock.spent_ns, chance, &retry->delay_ns);
+  retry->total_ns = policy.total_ns;
+  retry->spent_ns = clock.spent_ns;
+  return write_decision(attempt, &clock, &(struct store_retry){
     .attempt = attempt->number, .place = place, .failure = retry->failures,
     .max_attempts = policy.max_attempts, .again = retry->again, .delay_ns = retry->delay_ns,
   }, failure);

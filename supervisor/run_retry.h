@@ -15,6 +15,8 @@ struct run_retry {
   uint64_t place;             /* of the last failure: how many calls had ended */
   uint32_t failures;          /* in a row at that place */
   uint32_t max_attempts;      /* of the policy that held for it */
+  uint64_t total_ns;          /* the same; 0: none */
+  uint64_t spent_ns;          /* since the first failure at that place, of whichever supervisor */
   bool again;                 /* another attempt is to follow, after: */
   uint64_t delay_ns;
 };

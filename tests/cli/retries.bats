@@ -165,3 +165,38 @@ SCRIPT
     assert_regex "$stderr" '^perdure: --retry: .+; .+$|^perdure: --retry: .+ is, once, .+$'
   done
 }
+
+# as_if_longer ID HOURS: the last failure was so many hours of boot time before.
+as_if_longer() {
+  /usr/bin/python3 - "$PERDURE_DIR/runs/$1/run.db" "$2" <<'SCRIPT'
+import sqlite3, sys
+with sqlite3.connect(sys.argv[1]) as store:
+    words = store.execute("select value from meta where key = 'retry_clock'").fetchone()[0].split()
+    words[3] = str(int(words[3]) - int(sys.argv[2]) * 3600 * 10**9)
+    store.execute("update meta set value = ? where key = 'retry_clock'", (" ".join(words),))
+SCRIPT
+}
+
+@test "no attempt begins after the total time, though there would be more" {
+  # shellcheck disable=SC2016  # the inner shell's
+  run_durable --id job --retry max=9,min=2s,max-delay=2s,total=1s -- /bin/sh -c 'kill -9 $$'
+  assert_equal "$status" 137
+  assert_regex "$stderr" ', 0 ms after it first did so at this place: the next attempt would begin after 1 s; the same command goes on with it'
+  assert_equal "$(perdure retries job | wc -l)" 1
+}
+
+@test "the total time goes on when another supervisor takes over" {
+  # shellcheck disable=SC2016  # the inner shell's
+  run_durable -q --id job --retry max=2,min=1ms,max-delay=1ms,total=3h -- /bin/sh -c 'kill -9 $$'
+  assert_equal "$(perdure retries job | wc -l)" 2
+  as_if_longer job 2
+  run perdure resume -q job
+  assert_equal "$(perdure retries job | wc -l)" 4
+  as_if_longer job 2
+  run --separate-stderr perdure resume job
+  assert_equal "$status" 137
+  assert_regex "$stderr" ', 240(\.[0-9]+)? min after it first did so at this place: the next attempt would begin after 180 min'
+  run -0 perdure retries job
+  assert_equal "${#lines[@]}" 5
+  assert_line --index 4 --partial 'failure 1 of 2: no further attempt'
+}
