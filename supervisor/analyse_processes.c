@@ -73,7 +73,8 @@ int analysis_process_waited(struct analysis *analysis, const struct journal_entr
 
 void analysis_process_exit(struct analysis *analysis, const struct stream *stream, const struct journal_entry *exit)
 {
-  if (exit->call != SYS_exit)
+  /* With the first process the run ends: what was open then, it may be gone on with from. */
+  if (exit->call != SYS_exit && stream->process)
     analysis_scopes_leave(analysis, stream->process);
   struct stream *first = stream->process ? analysis_stream(analysis, stream->process) : NULL;
   if (first && exit->call != SYS_exit)
