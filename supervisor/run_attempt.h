@@ -60,8 +60,14 @@ int run_check_program(struct run_attempt *attempt, int *ret_status, struct failu
 /* run_resume.c: an existing run, its store open, up to where its program can be spawned again.
  * *ret_over: nothing is to be spawned; *ret_status is the exit status, and it has been said why. */
 int run_resume(struct run_attempt *attempt, bool *ret_over, int *ret_status, struct failure *failure);
+/* What the last attempt left in its tail goes to the store, and is on disk there. *ret_tail: that tail, for the caller to
+ * close; untouched where there is none. -ENOENT: there should be one. */
+int run_drain_left(const struct run_place *place, struct store *store, enum run_state state, struct tail_file *ret_tail,
+                   struct failure *failure);
 /* Analyses all of the store. */
 int run_analyse(struct store *store, struct analysis **ret_analysis, struct failure *failure);
+/* The entries up to last_seq alone. */
+int run_analyse_until(struct store *store, uint64_t last_seq, struct analysis **ret_analysis, struct failure *failure);
 /* What it comes to, no more. */
 int run_summarize(struct store *store, struct analysis_summary *ret_summary, struct failure *failure);
 /* The same without what lies in these ranges. */

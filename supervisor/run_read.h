@@ -49,8 +49,8 @@ int run_watch_open(const struct run_place *place, struct run_watch *ret_watch, s
 int run_watch_wait(struct run_watch *watch, bool *ret_live, struct failure *failure);
 void run_watch_close(struct run_watch *watch);
 
-/* run_regions.c: what was taken back with unfinished atomic regions, and what failed and was forgotten to be tried again:
- * entries between two positions, without the two. */
+/* run_regions.c: what was taken back with unfinished atomic regions, and what failed and was forgotten to be tried again, or was
+ * reverted by a person: entries between two positions, without the two. */
 struct run_rewound {
   struct run_range {
     uint64_t begin, end;
@@ -59,6 +59,8 @@ struct run_rewound {
   size_t count;
 };
 int run_rewound_load(struct store *store, struct run_rewound *ret_rewound, struct failure *failure);
+/* One more, up to the journal's end: inside a transaction, or one of its own. */
+int run_rewound_add(struct store *store, const struct run_range *range, struct failure *failure);
 void run_rewound_release(struct run_rewound *rewound);
 bool run_rewound_has(const struct run_rewound *rewound, uint64_t position);
 

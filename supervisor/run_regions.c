@@ -3,7 +3,7 @@
  *
  * meta.rewound holds "BEGIN:END ..." in positions: what lies between them was taken back. The files go back first,
  * then the range is written with the attempt that follows. meta.forgotten holds the same of what failed and is tried
- * again (run_failure.c). */
+ * again (run_failure.c), or was reverted (run_cut.c): what it did stands. */
 #include "supervisor/run_attempt.h"
 
 #include "supervisor/region_undo.h"
@@ -115,15 +115,14 @@ int run_regions_undo(struct run_attempt *attempt, struct analysis **analysis, st
   return run_analyse_without(attempt->store, attempt->left_out, attempt->left_out_count, analysis, failure);
 }
 
-static int remember(struct run_attempt *attempt, const struct run_range *range, struct failure *failure)
+int run_rewound_add(struct store *store, const struct run_range *range, struct failure *failure)
 {
   struct run_rewound rewound;
   char *made = NULL;
   size_t size;
   FILE *stream;
-  int error;
+  int error = run_rewound_load(store, &rewound, failure);
 
-  error = run_rewound_load(attempt->store, &rewound, failure);
   if (error < 0)
     return error;
   stream = open_memstream(&made, &size);
@@ -135,7 +134,7 @@ static int remember(struct run_attempt *attempt, const struct run_range *range, 
   if (stream != NULL)
     fprintf(stream, "%" PRIu64 ":%" PRIu64 " ", range->begin, range->end);
   error = stream != NULL && fclose(stream) == 0
-            ? store_meta_set_text(attempt->store, keys[range->forgotten], made, failure)
+            ? store_meta_set_text(store, keys[range->forgotten], made, failure)
             : failure_set(failure, -ENOMEM, "out of memory; free some");
   free(made);
   return error;
@@ -146,6 +145,6 @@ int run_regions_remember(struct run_attempt *attempt, struct failure *failure)
   int error = 0;
 
   for (size_t i = 0; error == 0 && i < attempt->left_out_count; i++)
-    error = remember(attempt, &attempt->left_out[i], failure);
+    error = run_rewound_add(attempt->store, &attempt->left_out[i], failure);
   return error;
 }

@@ -18,71 +18,15 @@
 #include <time.h>
 #include <unistd.h>
 
-int run_analyse(struct store *store, struct analysis **ret_analysis, struct failure *failure)
-{
-  return run_analyse_without(store, NULL, 0, ret_analysis, failure);
-}
-
-int run_summarize(struct store *store, struct analysis_summary *ret_summary, struct failure *failure)
-{
-  struct analysis *analysis;
-  int error = run_analyse(store, &analysis, failure);
-
-  if (error < 0)
-    return error;
-  analysis_summary(analysis, ret_summary);
-  analysis_free(analysis);
-  return 0;
-}
-
-int run_analyse_without(struct store *store, const struct run_range *ranges, size_t count, struct analysis **ret_analysis,
-                        struct failure *failure)
-{
-  const struct journal_entry *entry;
-  struct store_cursor *cursor;
-  struct analysis *analysis;
-  uint64_t seq;
-  int error = analysis_create(&analysis);
-
-  if (error < 0)
-    return failure_set(failure, error, "cannot read the journal: %s; free some memory",
-                       strerror(-error));
-  error = run_regions_skip(store, analysis, failure);
-  if (error == 0)
-    error = run_ranges_skip(analysis, ranges, count, failure);
-  if (error < 0) {
-    analysis_free(analysis);
-    return error;
-  }
-  error = store_cursor_open(store, 1, &cursor, failure);
-  if (error < 0) {
-    analysis_free(analysis);
-    return error;
-  }
-  while (error == 0 && (error = store_cursor_next(cursor, &entry, &seq, failure)) == 0 && entry != NULL)
-    error = analysis_add(analysis, entry, seq, failure);
-  store_cursor_close(cursor);
-  if (error == 0)
-    error = analysis_end(analysis, failure);
-  if (error < 0) {
-    analysis_free(analysis);
-    return error;
-  }
-  *ret_analysis = analysis;
-  return 0;
-}
-
-/* What the last attempt left in its tail goes to the store. */
-static int drain_old_tail(struct run_attempt *attempt, enum run_state state,
-                          struct run_beginning *beginning, struct run_outer_before *before,
-                          struct failure *failure)
+int run_drain_left(const struct run_place *place, struct store *store, enum run_state state, struct tail_file *ret_tail,
+                   struct failure *failure)
 {
   struct failure tail_failure;
   struct tail_file tail;
   char path[PATH_MAX];
   int error;
 
-  run_place_path(&attempt->place, "tail", path);
+  run_place_path(place, "tail", path);
   error = tail_file_open(path, &tail, &tail_failure);
   /* An attempt whose end was written down had its tail drained before. */
   if (error < 0 && state != RUN_STATE_RUNNING)
@@ -90,15 +34,33 @@ static int drain_old_tail(struct run_attempt *attempt, enum run_state state,
   if (error == -ENOENT)
     return failure_set(failure, error, "the newest part of the journal is missing (%s): going on "
                        "without it could do things twice; restore it, or begin anew after "
-                       "`perdure rm %s`", path, attempt->place.id);
+                       "`perdure rm %s`", path, place->id);
   if (error < 0)
     return failure_set(failure, error, "%s", tail_failure.text);
+  error = drain_once(&tail, store, true, NULL, failure);
+  /* A new tail will take its place. */
+  if (error == 0)
+    error = store_sync(store, failure);
+  if (error == 0)
+    *ret_tail = tail;
+  else
+    tail_file_close(&tail);
+  return error;
+}
+
+static int drain_old_tail(struct run_attempt *attempt, enum run_state state,
+                          struct run_beginning *beginning, struct run_outer_before *before,
+                          struct failure *failure)
+{
+  struct tail_file tail = {.fd = -1};
+  int error = run_drain_left(&attempt->place, attempt->store, state, &tail, failure);
+
+  if (error < 0 || tail.header == NULL)
+    return error;
   attempt->noted_before = beginning->noted = atomic_load(&tail.header->noted);
   before->live = tail.header->mode == TAIL_MODE_LIVE || atomic_load(&tail.header->live) != 0;
-  error = drain_once(&tail, attempt->store, true, NULL, failure);
   tail_file_close(&tail);
-  /* A new tail will take its place. */
-  return error == 0 ? store_sync(attempt->store, failure) : error;
+  return 0;
 }
 
 static void say_resuming(const struct run_attempt *attempt, const struct analysis_summary *summary)
