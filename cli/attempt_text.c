@@ -10,7 +10,10 @@ static void print_decision(FILE *stream, const struct store_retry *retry)
 {
   char delay[RETRY_DURATION_SIZE];
 
-  fprintf(stream, "  at call %" PRIu64 ", failure %u of %u: ", retry->place, retry->failure, retry->max_attempts);
+  fprintf(stream, "  at call %" PRIu64 ", failure %u", retry->place, retry->failure);
+  if (retry->max_attempts > 0)
+    fprintf(stream, " of %u", retry->max_attempts);
+  fputs(": ", stream);
   retry_duration_text(retry->delay_ns, delay);
   if (retry->again)
     fprintf(stream, "again after %s", delay);

@@ -5,6 +5,7 @@
 #include "journal/tail.h"
 #include "supervisor/redis_address.h"
 #include "supervisor/retry.h"
+#include "supervisor/retry_rules.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -164,6 +165,40 @@ static bool store_options(const struct command_line *line, struct run_options *o
   return false;
 }
 
+/* What is said about retries. false: said on stderr. */
+static bool retry_options(const struct command_line *line, struct run_options *options)
+{
+  static char text[RETRY_FILE_MAX + 1];
+  static struct retry_rules rules;
+  const char *path = line->value[OPTION_RETRY_POLICY];
+  struct retry_policy policy;
+  struct failure failure;
+
+  if (options->retry != NULL && retry_policy_parse(options->retry, &policy, &failure) < 0) {
+    command_fail("%s", failure.text);
+    return false;
+  }
+  if (path == NULL)
+    return true;
+  FILE *file = fopen(path, "re");
+  size_t length = file != NULL ? fread(text, 1, sizeof text, file) : 0;
+  int error = file == NULL || ferror(file) ? errno : 0;
+
+  if (file != NULL)
+    fclose(file);
+  if (error != 0)
+    command_fail("--retry-policy %.200s: %s; give a file that can be read", path, strerror(error));
+  else if (length == sizeof text || memchr(text, '\0', length) != NULL)
+    command_fail("--retry-policy %.200s: this is no text of up to %u bytes; give another file", path, RETRY_FILE_MAX);
+  else if (text[length] = '\0', retry_rules_parse(text, path, &rules, &failure) < 0)
+    command_fail("%s", failure.text);
+  else {
+    options->retry_rules = text;
+    return true;
+  }
+  return false;
+}
+
 bool command_run_options(const struct command_line *line, const char *shim,
                          struct run_options *ret_options)
 {
@@ -181,8 +216,6 @@ bool command_run_options(const struct command_line *line, const char *shim,
     .replayable = line->given[OPTION_REPLAYABLE],
     .say = say, .context = &voice,
   };
-  struct retry_policy policy;
-  struct failure failure;
 
   voice = (struct voice){.quiet = line->given[OPTION_QUIET], .verbose = line->given[OPTION_VERBOSE]};
   if (sync != NULL && options.sync < 0)
@@ -190,9 +223,7 @@ bool command_run_options(const struct command_line *line, const char *shim,
   else if (output != NULL && options.output < 0)
     command_fail("--output %.60s: there is no such policy; give %s", output,
                  option_rows[OPTION_OUTPUT].argument);
-  else if (options.retry != NULL && retry_policy_parse(options.retry, &policy, &failure) < 0)
-    command_fail("%s", failure.text);
-  else if (store_options(line, &options) && parse_crash_at(&options.crash_at)) {
+  else if (retry_options(line, &options) && store_options(line, &options) && parse_crash_at(&options.crash_at)) {
     *ret_options = options;
     return true;
   }

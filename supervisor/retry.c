@@ -29,7 +29,7 @@ bool retry_next(const struct retry_policy *policy, uint32_t number, uint64_t spe
 /* ---- the option ---- */
 
 /* A number with a fraction, in units of `unit`, up to the end of the word; false: it is none. */
-static bool parse_number(const char *text, double unit, double max, uint64_t *ret_value)
+bool retry_number_parse(const char *text, double unit, double max, uint64_t *ret_value)
 {
   char *end;
   if (text[0] < '0' || text[0] > '9')
@@ -55,8 +55,8 @@ bool retry_duration_parse(const char *text, uint64_t *ret_ns)
   number[digits] = '\0';
   for (size_t i = 0; i < sizeof units / sizeof *units; i++)
     if (strcmp(text + digits, units[i].name) == 0)
-      return parse_number(number, units[i].ns, 1e18, ret_ns);
-  return strcmp(text, "0") == 0 && parse_number(number, 1, 1, ret_ns);
+      return retry_number_parse(number, units[i].ns, 1e18, ret_ns);
+  return strcmp(text, "0") == 0 && retry_number_parse(number, 1, 1, ret_ns);
 }
 
 /* "429+503". */
@@ -84,7 +84,7 @@ static bool parse_word(struct retry_policy *policy, unsigned word, const char *v
   uint64_t number;
   switch (word) {
   case WORD_MAX:
-    if (!parse_number(value, 1, UINT32_MAX, &number) || strchr(value, '.') != NULL)
+    if (!retry_number_parse(value, 1, UINT32_MAX, &number) || strchr(value, '.') != NULL)
       return false;
     policy->max_attempts = (uint32_t)number;
     return number >= 1;
@@ -95,14 +95,14 @@ static bool parse_word(struct retry_policy *policy, unsigned word, const char *v
   case WORD_TOTAL:
     return retry_duration_parse(value, &policy->total_ns) && policy->total_ns > 0;
   case WORD_MULTIPLIER:
-    if (!parse_number(value, RETRY_MILLION, RETRY_MULTIPLIER_MAX * (double)RETRY_MILLION, &number))
+    if (!retry_number_parse(value, RETRY_MILLION, RETRY_MULTIPLIER_MAX * (double)RETRY_MILLION, &number))
       return false;
     policy->multiplier = (uint32_t)number;
     return number >= RETRY_MILLION;
   case WORD_STATUS:
     return parse_statuses(value, &policy->statuses);
   default:
-    if (!parse_number(value, RETRY_MILLION, RETRY_MILLION, &number))
+    if (!retry_number_parse(value, RETRY_MILLION, RETRY_MILLION, &number))
       return false;
     policy->jitter = (uint32_t)number;
     return true;

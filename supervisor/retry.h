@@ -23,6 +23,8 @@ int retry_policy_parse(const char *text, struct retry_policy *ret_policy, struct
 
 #define RETRY_DURATION_SIZE 32
 /* "100 ms", "1.5 s", "2 min": for people. */
+/* A number with or without a fraction, in units of `unit`, rounded; false: it is none, or more than max. */
+bool retry_number_parse(const char *text, double unit, double max, uint64_t *ret_value);
 /* "200ms", "1s", "1m", as --retry has them. False: it is none. */
 bool retry_duration_parse(const char *text, uint64_t *ret_ns);
 void retry_duration_text(uint64_t duration_ns, char ret_text[RETRY_DURATION_SIZE]);

@@ -74,6 +74,7 @@ struct run_options {
   bool not_idempotent;   /* a remote change of unknown outcome stops the run */
   bool keyless;          /* no Idempotency-Key is added; of a new run only */
   const char *retry;     /* as retry_policy_parse() takes it; NULL: as recorded, else the default */
+  const char *retry_rules; /* the text of a file for retry_rules_parse(); NULL: as recorded, else none */
   bool retry_exit;       /* a program that exits with another status than 0 is tried again too; false: as recorded */
   bool from_failure;     /* resume: of a run that has exited so, what failed is forgotten and runs again */
   bool replayable;       /* what is kept of changed files stays after the end; of a new run only */

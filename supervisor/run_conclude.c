@@ -191,25 +191,39 @@ static int conclude_report(struct run_attempt *attempt, int *ret_status, struct 
   return write_end(attempt, state, run_state_name(state), status, failure);
 }
 
+/* Why there is no further attempt, as the end of a clause. */
+static const char *end_of_retries(const struct run_retry *retry, char *text, size_t size)
+{
+  char spent[RETRY_DURATION_SIZE], total[RETRY_DURATION_SIZE];
+
+  retry_duration_text(retry->spent_ns, spent);
+  retry_duration_text(retry->total_ns, total);
+  if (retry->name != NULL)
+    snprintf(text, size, ", the %u. time at this place: policy %s ends there", retry->failures, retry->name);
+  else if (retry->failures > 0 && retry->failures < retry->max_attempts)
+    snprintf(text, size, ", %s after it first did so at this place: the next attempt would begin after %s", spent, total);
+  else if (retry->failures > 1)
+    snprintf(text, size, ", the %u. time at this place", retry->failures);
+  else
+    text[0] = '\0';
+  return text;
+}
+
 /* begin: how the attempt has ended; advice: what a person may do where no other follows. */
 static void say_decision(const struct run_attempt *attempt, const char *begin, const char *advice)
 {
   const struct run_retry *retry = &attempt->retry;
-  char delay[RETRY_DURATION_SIZE], total[RETRY_DURATION_SIZE], place[192] = "";
+  char delay[RETRY_DURATION_SIZE], why[160];
 
   retry_duration_text(retry->delay_ns, delay);
-  if (retry->again) {
+  if (!retry->again)
+    run_say(attempt, SAY_NOTICE, "%s%s; %s", begin, end_of_retries(retry, why, sizeof why), advice);
+  else if (retry->name != NULL)
+    run_say(attempt, SAY_NOTICE, "%s; attempt %u at this place, by policy %s, begins in %s", begin, retry->failures + 1,
+            retry->name, delay);
+  else
     run_say(attempt, SAY_NOTICE, "%s; attempt %u of %u at this place begins in %s", begin, retry->failures + 1,
             retry->max_attempts, delay);
-    return;
-  }
-  if (retry->failures > 0 && retry->failures < retry->max_attempts) {
-    retry_duration_text(retry->spent_ns, delay);
-    retry_duration_text(retry->total_ns, total);
-    snprintf(place, sizeof place, ", %s after it first did so at this place: the next attempt would begin after %s", delay, total);
-  } else if (retry->failures > 1)
-    snprintf(place, sizeof place, ", the %u. time at this place", retry->failures);
-  run_say(attempt, SAY_NOTICE, "%s%s; %s", begin, place, advice);
 }
 
 /* A program that was killed is tried again from where it was. */
@@ -219,9 +233,12 @@ static int decide_killed(struct run_attempt *attempt, int signal, struct failure
   int error = run_retry_is_failure(signal) ? run_analyse(attempt->store, &analysis, failure) : 1;
 
   attempt->retry.again = false;
-  if (error != 0)
+  if (error != 0) {
+    attempt->retry.failures = 0; /* it is none */
+    attempt->retry.name = NULL;
     return error < 0 ? error : 0;
-  error = run_retry_decide(attempt, analysis, failure);
+  }
+  error = run_retry_decide(attempt, analysis, signal, 0, failure);
   analysis_free(analysis);
   return error;
 }
@@ -305,7 +322,7 @@ static int decide_exited(struct run_attempt *attempt, int status, struct failure
     return error;
   error = run_failure_find(attempt, analysis, false, &failed, &left, failure);
   if (error == 0 && left != NULL)
-    error = run_retry_decide(attempt, left, failure);
+    error = run_retry_decide(attempt, left, 0, status, failure);
   analysis_free(analysis);
   analysis_free(left);
   if (error < 0)
@@ -336,7 +353,7 @@ static int conclude_exited(struct run_attempt *attempt, int status, int *ret_sta
             "by one that cannot be preloaded; what that did is not journaled; run that one by itself",
             attempt->place.id);
   attempt->retry.again = false;
-  if (status != 0 && attempt->retry_exit && !run_failure_was_ended(status))
+  if (run_retry_wants_exit(attempt, status))
     error = decide_exited(attempt, status, failure);
   if (error < 0)
     return error;

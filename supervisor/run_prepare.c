@@ -51,6 +51,8 @@ static int write_store(struct run_attempt *attempt, struct failure *failure)
     error = store_meta_set_number(store, "keyless", attempt->keyless, failure);
   if (error == 0 && attempt->options->retry != NULL)
     error = store_meta_set_text(store, "retry", attempt->options->retry, failure);
+  if (error == 0 && attempt->options->retry_rules != NULL)
+    error = store_meta_set_text(store, "retry_policy", attempt->options->retry_rules, failure);
   if (error == 0 && attempt->retry_exit)
     error = store_meta_set_number(store, "retry_exit", 1, failure);
   if (error == 0)
@@ -108,14 +110,10 @@ int run_prepare(struct run_attempt *attempt, int *ret_status, struct failure *fa
   attempt->output = options->output >= 0 ? (enum run_output)options->output : RUN_OUTPUT_AUTO;
   attempt->idempotent = !options->not_idempotent;
   attempt->keyless = options->keyless;
-  attempt->retry.policy = retry_default;
-  attempt->retry.said = options->retry != NULL;
   attempt->retry_exit = options->retry_exit;
-  if (options->retry != NULL) {
-    error = retry_policy_parse(options->retry, &attempt->retry.policy, failure);
-    if (error < 0)
-      return error;
-  }
+  error = run_retry_load(attempt, options->retry, options->retry_rules, failure);
+  if (error < 0)
+    return error;
   attempt->descriptors = attempt->open_before;
   error = run_check_program(attempt, ret_status, failure);
   if (error < 0)

@@ -263,7 +263,7 @@ static int reconsider(struct run_attempt *attempt, const struct analysis *analys
   int error = 0;
 
   *ret_failed = (struct failed_effect){.why = "it has not ended"};
-  if (over && (by_hand || (attempt->retry_exit && summary->exit_status != 0 && !run_failure_was_ended(summary->exit_status))))
+  if (over && (by_hand || run_retry_wants_exit(attempt, summary->exit_status)))
     error = run_failure_find(attempt, analysis, by_hand, ret_failed, &left, failure);
   analysis_free(left);
   if (error < 0 || !by_hand || ret_failed->kind != FAILED_NOTHING)
@@ -335,23 +335,31 @@ static int recover(struct run_attempt *attempt, struct run_beginning *beginning,
   return error;
 }
 
+/* *ret_text: NULL where nothing is recorded; else for the caller to free. */
+static int load_recorded(struct store *store, const char *key, char **ret_text, struct failure *failure)
+{
+  struct failure missing;
+  int error = store_meta_text(store, key, ret_text, &missing);
+
+  if (error < 0)
+    *ret_text = NULL;
+  return error < 0 && error != -ENOENT ? failure_set(failure, error, "%s", missing.text) : 0;
+}
+
 /* Given with this command, or recorded when the run began. */
 static int load_retry(struct run_attempt *attempt, struct failure *failure)
 {
-  struct failure missing;
-  char *recorded = NULL;
-  int error = 0;
+  const struct run_options *options = attempt->options;
+  char *policy = NULL, *rules = NULL;
+  int error = load_recorded(attempt->store, "retry", &policy, failure);
 
-  if (attempt->options->retry == NULL)
-    error = store_meta_text(attempt->store, "retry", &recorded, &missing);
-  const char *text = attempt->options->retry != NULL ? attempt->options->retry : recorded;
-  attempt->retry.policy = retry_default;
-  if (error == -ENOENT)
-    return 0;
-  attempt->retry.said = true;
-  error = error < 0 ? failure_set(failure, error, "%s", missing.text)
-                    : retry_policy_parse(text, &attempt->retry.policy, failure);
-  free(recorded);
+  if (error == 0)
+    error = load_recorded(attempt->store, "retry_policy", &rules, failure);
+  if (error == 0)
+    error = run_retry_load(attempt, options->retry != NULL ? options->retry : policy,
+                           options->retry_rules != NULL ? options->retry_rules : rules, failure);
+  free(policy);
+  free(rules);
   return error;
 }
 

@@ -72,7 +72,44 @@ static int write_decision(struct run_attempt *attempt, const struct retry_clock 
   return error;
 }
 
-int run_retry_decide(struct run_attempt *attempt, const struct analysis *analysis, struct failure *failure)
+bool run_retry_wants_exit(const struct run_attempt *attempt, int status)
+{
+  const struct retry_rules *rules = attempt->retry.rules;
+
+  return status != 0 && !run_failure_was_ended(status) &&
+         (attempt->retry_exit || (rules != NULL && retry_rules_match(rules, 0, status) >= 0));
+}
+
+int run_retry_load(struct run_attempt *attempt, const char *policy, const char *rules, struct failure *failure)
+{
+  int error = 0;
+
+  attempt->retry.policy = retry_default;
+  attempt->retry.said = policy != NULL;
+  free(attempt->retry.rules);
+  attempt->retry.rules = NULL;
+  if (policy != NULL)
+    error = retry_policy_parse(policy, &attempt->retry.policy, failure);
+  if (error < 0 || rules == NULL)
+    return error;
+  attempt->retry.rules = malloc(sizeof *attempt->retry.rules);
+  if (attempt->retry.rules == NULL)
+    return failure_set(failure, -ENOMEM, "cannot read the retry policies: out of memory; free some");
+  return retry_rules_parse(rules, "--retry-policy", attempt->retry.rules, failure);
+}
+
+/* By the rule that matches, else by `policy`. */
+static bool ask(struct run_retry *retry, const struct retry_policy *policy, int rule, uint32_t chance)
+{
+  if (rule < 0)
+    return retry_next(policy, retry->failures, retry->spent_ns, chance, &retry->delay_ns);
+  retry->name = retry->rules->policies[rule].name;
+  return retry_rules_next(retry->rules, (unsigned)rule, &retry->progress, retry->failures, retry->spent_ns, chance,
+                          &retry->delay_ns);
+}
+
+int run_retry_decide(struct run_attempt *attempt, const struct analysis *analysis, int signal, int status,
+                     struct failure *failure)
 {
   struct run_retry *retry = &attempt->retry;
   struct analysis_summary summary;
@@ -91,15 +128,20 @@ int run_retry_decide(struct run_attempt *attempt, const struct analysis *analysi
     return error;
   retry->failures = retry->failures > 0 && retry->place == place ? retry->failures + 1 : 1;
   retry->place = place;
-  retry->max_attempts = policy.max_attempts;
+  if (retry->failures == 1)
+    retry->progress = (struct retry_progress){0};
+  /* The program's own word stands above both. */
+  int rule = retry->rules != NULL && !summary.retry_said ? retry_rules_match(retry->rules, signal, status) : -1;
+  retry->max_attempts = rule < 0 ? policy.max_attempts : 0;
   getrandom(&chance, sizeof chance, GRND_NONBLOCK);
   retry->delay_ns = 0;
-  retry->again = retry_next(&policy, retry->failures, clock.spent_ns, chance, &retry->delay_ns);
   retry->total_ns = policy.total_ns;
   retry->spent_ns = clock.spent_ns;
+  retry->name = NULL;
+  retry->again = ask(retry, &policy, rule, chance);
   return write_decision(attempt, &clock, &(struct store_retry){
     .attempt = attempt->number, .place = place, .failure = retry->failures,
-    .max_attempts = policy.max_attempts, .again = retry->again, .delay_ns = retry->delay_ns,
+    .max_attempts = retry->max_attempts, .again = retry->again, .delay_ns = retry->delay_ns,
   }, failure);
 }
 

@@ -4,6 +4,7 @@
 #define PERDURE_SUPERVISOR_RUN_RETRY_H
 
 #include "supervisor/retry.h"
+#include "supervisor/retry_rules.h"
 
 struct analysis;
 struct run_attempt;
@@ -12,9 +13,12 @@ struct run_attempt;
 struct run_retry {
   struct retry_policy policy; /* the command line's */
   bool said;                  /* it has said one */
+  struct retry_rules *rules;  /* the same; NULL: none */
+  struct retry_progress progress; /* by them, at that place */
+  const char *name;           /* of the policy of theirs that held for the last failure; NULL: another did */
   uint64_t place;             /* of the last failure: how many calls had ended */
   uint32_t failures;          /* in a row at that place */
-  uint32_t max_attempts;      /* of the policy that held for it */
+  uint32_t max_attempts;      /* of the policy that held for it; 0: it has a name */
   uint64_t total_ns;          /* the same; 0: none */
   uint64_t spent_ns;          /* since the first failure at that place, of whichever supervisor */
   bool again;                 /* another attempt is to follow, after: */
@@ -23,8 +27,14 @@ struct run_retry {
 
 /* Signals by which somebody ends a program (INT, QUIT, TERM, HUP, and PIPE, whose reader has gone) are no failures. */
 bool run_retry_is_failure(int signal);
-/* The program has failed at the end of what is analysed. Fills attempt->retry, and writes it down. */
-int run_retry_decide(struct run_attempt *attempt, const struct analysis *analysis, struct failure *failure);
+/* The program has failed at the end of what is analysed: died by `signal`, or where that is 0 exited with `status`. Fills
+ * attempt->retry, and writes it down. */
+int run_retry_decide(struct run_attempt *attempt, const struct analysis *analysis, int signal, int status,
+                     struct failure *failure);
+/* Is that exit status a failure, by --retry-exit or a rule? */
+bool run_retry_wants_exit(const struct run_attempt *attempt, int status);
+/* policy: as retry_policy_parse() takes it; rules: as retry_rules_parse() does. NULL: the default, none. */
+int run_retry_load(struct run_attempt *attempt, const char *policy, const char *rules, struct failure *failure);
 
 /* Waits. false: it was interrupted, by *ret_signal. */
 bool run_retry_wait(const struct run_attempt *attempt, int *ret_signal);

@@ -69,6 +69,7 @@ void run_attempt_release(struct run_attempt *attempt)
   store_close(attempt->store);
   run_replicas_forget(attempt);
   free(attempt->environment);
+  free(attempt->retry.rules);
   run_recipe_release(&attempt->recipe);
   run_lock_release(&attempt->lock);
 }

@@ -200,3 +200,42 @@ SCRIPT
   assert_equal "${#lines[@]}" 5
   assert_line --index 4 --partial 'failure 1 of 2: no further attempt'
 }
+
+@test "--retry-policy: the policy of the first rule that matches, with its name; a resumed run remembers it" {
+  printf '%s\n' 'policy quick = immediate count 3' 'policy slow = periodic 2ms count 2' 'policy both = quick and-then slow' \
+    'on exit 75 use slow' 'on signal KILL priority 2 use both' 'on any use slow' > rules
+  # shellcheck disable=SC2016  # the inner shell's
+  run_durable --id killed --retry-policy rules -- /bin/sh -c 'kill -9 $$'
+  assert_equal "$status" 137
+  assert_regex "$stderr" 'attempt 2 at this place, by policy both, begins in 0 ms'
+  assert_regex "$stderr" 'the 4. time at this place: policy both ends there; the same command goes on with it'
+  assert_equal "$(perdure retries killed | grep -o 'failure .*' | tr '\n' ,)" \
+    'failure 1: again after 0 ms,failure 2: again after 0 ms,failure 3: again after 2 ms,failure 4: no further attempt,'
+  rm rules
+  run -137 perdure resume -q killed
+  assert_equal "$(perdure retries killed | wc -l)" 8
+}
+
+@test "--retry-policy: a rule for an exit status has it tried again, one that no rule has is not" {
+  printf '%s\n' 'policy once = immediate count 2' 'on exit 75 use once' > rules
+  # shellcheck disable=SC2016  # the inner shell's
+  run_durable --id matched --retry-policy rules -- bash -c '/bin/sh -c "echo try >> out; exit 75"; exit $?'
+  assert_equal "$status" 75
+  assert_equal "$(wc -l < out)" 2
+  # shellcheck disable=SC2016  # the inner shell's
+  run_durable --id other --retry-policy rules -- bash -c '/bin/sh -c "echo try >> out; exit 76"; exit $?'
+  assert_equal "$status" 76
+  assert_equal "$(wc -l < out)" 3
+}
+
+@test "nonsense in a file of policies is refused with its line; so is a file that cannot be read" {
+  printf 'policy a = never\non exit 300 use a\n' > rules
+  run_durable --retry-policy rules -- true
+  assert_equal "$status" 125
+  assert_regex "$stderr" "^perdure: rules:2: '300' is no exit status; give one from 1 to 255"
+  for file in missing . /dev/zero; do
+    run_durable --retry-policy "$file" -- true
+    assert_equal "$status" 125
+    assert_clear_line
+  done
+}
