@@ -24,4 +24,8 @@ int64_t blob_read(const struct journal_segment *segment, const char *run_directo
 int64_t blobs_verify(struct store *store, const char *run_directory,
                      void (*say)(const char *line, void *context), void *context, struct failure *failure);
 
+/* What the run's directory `to` lacks of the blobs of `from` is copied there, and on disk: all that entries which were appended
+ * before the call refer to. 0 or -errno. Costs a look at each file's size where nothing is lacking. */
+int blobs_copy(const char *from, const char *to);
+
 #endif

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "supervisor/replica.h"
 
+#include "supervisor/blob.h"
+#include "supervisor/run_lock.h"
 #include "supervisor/run_replication.h"
 #include "supervisor/store_head.h"
 #include "supervisor/thread.h"
@@ -25,8 +27,10 @@ struct replica {
   struct replica_options options;
   struct run_place place; /* of the replica */
   struct store *store;    /* the replica's own; NULL: not open */
-  dev_t device;           /* of its file, */
-  ino_t inode;            /* while it is open */
+  struct run_lock lock;   /* while it is open */
+  bool seen;              /* device is known */
+  dev_t device;           /* of the directory when it was opened first, */
+  ino_t inode;            /* and of the open store */
   char *source_path;      /* of the run's own store */
   struct tail_header *header;
   pthread_t thread;
@@ -62,12 +66,45 @@ int replica_directory(const char *text, char **ret_path, struct failure *failure
   return 0;
 }
 
-int replica_reset(const char *directory, const char *run_id, struct failure *failure)
+/* A store without a state has never been anybody's. */
+static int may_forget(const struct run_place *place, int64_t born_ns, struct failure *failure)
+{
+  struct store *store;
+  struct failure ignored;
+  char path[PATH_MAX], *state = NULL;
+  int64_t there_ns = 0;
+  run_place_path(place, "run.db", path);
+  if (access(path, F_OK) < 0)
+    return 0;
+  int error = store_open(path, true, &store, failure);
+  if (error != 0)
+    return error;
+  bool begun = store_meta_text(store, "state", &state, &ignored) == 0;
+  if (begun)
+    error = store_meta_number(store, "created_ns", &there_ns, failure);
+  free(state);
+  store_close(store);
+  if (error == 0 && begun && there_ns != born_ns)
+    error = failure_set(failure, -EEXIST, "the replica in %s has a run %s, and it is not the one that begins anew; go on with it by `perdure resume "
+                        "--dir %s %s`, or remove it by `perdure rm --dir %s %s`", place->base, place->id, place->base, place->id,
+                        place->base, place->id);
+  return error;
+}
+
+int replica_reset(const char *directory, const char *run_id, int64_t born_ns, struct failure *failure)
 {
   struct run_place place;
+  struct run_lock lock;
   int error = run_place_find(directory, run_id, &place, failure);
-  if (error == 0 && access(place.directory, F_OK) == 0)
+  if (error != 0 || access(place.directory, F_OK) < 0)
+    return error;
+  error = run_lock_own(&place, &lock, failure);
+  if (error != 0)
+    return error;
+  error = may_forget(&place, born_ns, failure);
+  if (error == 0)
     error = run_place_clear(&place, failure);
+  run_lock_release(&lock);
   return error;
 }
 
@@ -83,6 +120,8 @@ static void close_store(struct replica *replica)
 {
   store_close(replica->store);
   replica->store = NULL;
+  run_lock_release(&replica->lock);
+  replica->lock = (struct run_lock){.owner_fd = -1, .tree_fd = -1};
 }
 
 /* ---- the head ---- */
@@ -130,12 +169,20 @@ static int same_run(struct replica *replica, struct store *source, struct failur
     return failure_set(failure, -EEXIST, "the replica in %s is of another run of that name; remove it by `perdure rm --dir %s %s`",
                        replica->place.base, replica->place.base, replica->place.id);
   }
-  if (there_count > here_count) {
+  if (there_count == 0)
+    return 0;
+  struct store_mark there_last, here_last;
+  error = store_mark_before(replica->store, there_count + 1, &there_last, failure);
+  if (error == 0)
+    error = store_mark_before(source, there_count + 1, &here_last, failure);
+  if (error == 0 && (there_count > here_count || memcmp(&there_last, &here_last, sizeof here_last) != 0)) {
     replica->given_up = true;
-    return failure_set(failure, -EEXIST, "the replica in %s has more of the run than its own store; go on from there by `perdure "
-                       "resume --dir %s %s`", replica->place.base, replica->place.base, replica->place.id);
+    error = failure_set(failure, -EEXIST, "the replica in %s has %s of the run than its own store; go on from there by `perdure "
+                        "resume --dir %s %s`, or remove it by `perdure rm --dir %s %s`", replica->place.base,
+                        there_count > here_count ? "more" : "another past", replica->place.base, replica->place.id,
+                        replica->place.base, replica->place.id);
   }
-  return 0;
+  return error;
 }
 
 /* What a crash has left of making one goes. */
@@ -147,22 +194,33 @@ static int make_file(struct replica *replica, const char *path, struct failure *
   return error == 0 ? store_create(path, TAIL_SYNC_ALL, &replica->store, failure) : error;
 }
 
+/* A disk that is not mounted leaves a directory that could be written to, and is another one. */
+static int look_at_base(struct replica *replica, struct failure *failure)
+{
+  struct stat status;
+  if (stat(replica->place.base, &status) < 0)
+    return failure_set(failure, -errno, "the replica's directory %s: %s", replica->place.base, strerror(errno));
+  if (replica->seen && status.st_dev != replica->device)
+    return failure_set(failure, -ENXIO, "the replica's directory %s: another file system lies there than before", replica->place.base);
+  replica->seen = true;
+  replica->device = status.st_dev;
+  return 0;
+}
+
 static int open_file(struct replica *replica, struct failure *failure)
 {
   struct stat status;
   char path[PATH_MAX];
   run_place_path(&replica->place, "run.db", path);
-  if (access(replica->place.base, F_OK) < 0)
-    return failure_set(failure, -errno, "the replica's directory %s: %s", replica->place.base, strerror(errno));
-  int error = run_place_make(&replica->place, failure);
+  int error = look_at_base(replica, failure);
+  if (error == 0)
+    error = run_lock_own(&replica->place, &replica->lock, failure);
   if (error == 0)
     error = access(path, F_OK) == 0 ? store_open(path, false, &replica->store, failure) : make_file(replica, path, failure);
   if (error == 0 && stat(path, &status) < 0)
     error = failure_set(failure, -errno, "the replica %s: %s", path, strerror(errno));
-  if (error == 0) {
-    replica->device = status.st_dev;
+  if (error == 0)
     replica->inode = status.st_ino;
-  }
   return error;
 }
 
@@ -220,6 +278,18 @@ static int copy_chunks(struct replica *replica, struct store *source, uint64_t *
   return error;
 }
 
+/* What chunks refer to is there before them. */
+static int copy_blobs(struct replica *replica, struct failure *failure)
+{
+  char from[PATH_MAX];
+  snprintf(from, sizeof from, "%s", replica->source_path);
+  *strrchr(from, '/') = '\0';
+  int error = blobs_copy(from, replica->place.directory);
+  return error == 0 ? 0
+                    : failure_set(failure, error, "cannot copy long bodies to the replica in %s: %s", replica->place.base,
+                                  strerror(-error));
+}
+
 static int one_round(struct replica *replica, struct store *source, struct failure *failure)
 {
   uint64_t end = 0;
@@ -231,7 +301,11 @@ static int one_round(struct replica *replica, struct store *source, struct failu
   if (error == 0 && !replica->store)
     error = open_store(replica, source, failure);
   if (error == 0)
+    error = copy_blobs(replica, failure);
+  if (error == 0)
     error = copy_chunks(replica, source, &end, failure);
+  if (error == 0 && !is_the_same(replica))
+    error = failure_set(failure, -ENOENT, "the replica in %s is gone", replica->place.base);
   if (error == 0)
     acknowledgements_directory(replica->options.acknowledgements, replica->options.number, end);
   else
@@ -243,7 +317,7 @@ static int one_round(struct replica *replica, struct store *source, struct failu
 
 static void report(const struct replica *replica, int error, int last, const struct failure *failure)
 {
-  if (error != 0 && error != last)
+  if (error != 0 && last == 0)
     say(replica, SAY_ERROR, "run %s: %s; the run goes on without it%s", replica->place.id, failure->text,
         replica->given_up ? "" : ", and it is sent what it lacks when it is there again");
   else if (error == 0 && last != 0)
@@ -256,7 +330,7 @@ static void *run(void *argument)
   _Atomic uint32_t *wake = &replica->header->replication.wake;
   struct failure failure;
   struct store *source = NULL;
-  int last = 0;
+  int last = replica->store ? 0 : -ENOENT; /* said when it was opened */
   for (bool stop = false; !stop && !replica->given_up;) {
     uint32_t seen = atomic_load(wake);
     stop = atomic_load(&replica->stop);
@@ -280,8 +354,21 @@ static void replica_free(struct replica *replica)
   free(replica);
 }
 
-int replica_start(const struct replica_options *options, const char *store_path, struct tail_header *header,
-                  struct replica **ret_replica, struct failure *failure)
+/* Before the program begins it can still be refused. */
+static int open_first(struct replica *replica, struct store *store, struct failure *failure)
+{
+  struct failure why;
+  int error = open_store(replica, store, &why);
+  if (error == -EBUSY || replica->given_up) {
+    *failure = why;
+    return error;
+  }
+  report(replica, error, 0, &why);
+  return 0;
+}
+
+int replica_start(const struct replica_options *options, struct store *store, const char *store_path,
+                  struct tail_header *header, struct replica **ret_replica, struct failure *failure)
 {
   struct replica *replica = calloc(1, sizeof *replica);
   if (!replica || !(replica->source_path = strdup(store_path))) {
@@ -290,7 +377,10 @@ int replica_start(const struct replica_options *options, const char *store_path,
   }
   replica->options = *options;
   replica->header = header;
+  replica->lock = (struct run_lock){.owner_fd = -1, .tree_fd = -1};
   int error = run_place_find(options->directory, options->run_id, &replica->place, failure);
+  if (error == 0)
+    error = open_first(replica, store, failure);
   if (error == 0) {
     error = thread_begin(&replica->thread, run, replica);
     if (error != 0)
@@ -325,6 +415,8 @@ void replica_finish(struct replica *replica, struct store *store)
   replica_halt(replica);
   if (store && !replica->given_up) {
     int error = replica->store ? 0 : open_store(replica, store, &failure);
+    if (error == 0)
+      error = copy_blobs(replica, &failure);
     if (error == 0)
       error = copy_chunks(replica, store, &end, &failure);
     if (error == 0)

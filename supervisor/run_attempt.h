@@ -45,6 +45,7 @@ struct run_attempt {
   char *replica_paths[TAIL_REPLICAS_MAX]; /* directories of the run's replicas */
   struct replica *replicas[TAIL_REPLICAS_MAX]; /* NULL: it does not run */
   unsigned replica_count;
+  int64_t born_ns;    /* when the run's own store was made, as it was found; 0: there was none */
   struct acknowledgements acknowledgements;
 };
 

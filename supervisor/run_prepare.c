@@ -118,10 +118,12 @@ int run_prepare(struct run_attempt *attempt, int *ret_status, struct failure *fa
   error = run_check_program(attempt, ret_status, failure);
   if (error < 0)
     return error;
+  /* What is elsewhere first: it may be all that is left of a run, and then nothing begins. */
+  error = run_replication_reset(attempt, failure);
+  if (error < 0)
+    return error;
   /* Not what is left of a finished run, and not the lock that its daemons still hold. */
   error = run_place_clear(&attempt->place, failure);
-  if (error == 0)
-    error = run_replication_reset(attempt, failure);
   if (error == 0)
     error = make_files(attempt, failure);
   if (error < 0) {

@@ -40,6 +40,9 @@ int run_replicas_find(struct run_attempt *attempt, struct store *local, struct f
   char *recorded = NULL;
   int error = 0;
   run_replicas_forget(attempt);
+  attempt->born_ns = 0;
+  if (local)
+    store_meta_number(local, "created_ns", &attempt->born_ns, &ignored);
   if (attempt->options->replicas)
     return add_lines(attempt, attempt->options->replicas, true, failure);
   if (local && store_meta_text(local, "replicas", &recorded, &ignored) == 0)
@@ -52,7 +55,7 @@ int run_replicas_reset(struct run_attempt *attempt, struct failure *failure)
 {
   int error = 0;
   for (unsigned i = 0; error == 0 && i < attempt->replica_count; i++)
-    error = replica_reset(attempt->replica_paths[i], attempt->place.id, failure);
+    error = replica_reset(attempt->replica_paths[i], attempt->place.id, attempt->born_ns, failure);
   return error;
 }
 
@@ -88,7 +91,7 @@ int run_replicas_start(struct run_attempt *attempt, const char *store_path, stru
       .directory = attempt->replica_paths[i], .run_id = attempt->place.id, .number = i,
       .acknowledgements = &attempt->acknowledgements, .say = say_for_attempt, .context = attempt,
     };
-    error = replica_start(&options, store_path, attempt->tail.header, &attempt->replicas[i], failure);
+    error = replica_start(&options, attempt->store, store_path, attempt->tail.header, &attempt->replicas[i], failure);
   }
   return error;
 }

@@ -280,8 +280,11 @@ static int begin_and_run(struct run_attempt *attempt, int *ret_status, struct fa
   if (begin == BEGIN_NEW && !attempt->spawned) { /* nothing has begun */
     struct failure ignored;
 
+    store_meta_number(attempt->store, "created_ns", &attempt->born_ns, &ignored);
     store_close(attempt->store);
     attempt->store = NULL;
+    run_replication_finish(attempt);
+    run_replicas_reset(attempt, &ignored);
     run_place_clear(&attempt->place, &ignored);
   }
   return error;

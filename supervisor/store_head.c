@@ -4,6 +4,9 @@
 
 #include "supervisor/store_internal.h"
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -153,6 +156,32 @@ int store_chunks(struct store *store, uint64_t first_seq, int (*each)(const stru
     error = each(&chunk, context);
   }
   sqlite3_finalize(statement);
+  return error;
+}
+
+int store_mark_before(struct store *store, uint64_t next_seq, struct store_mark *ret_mark, struct failure *failure)
+{
+  sqlite3_stmt *statement;
+  struct store_mark mark = {0};
+  int error = store_prepare(store,
+                            "SELECT first_seq, entry_count, end_position, bytes FROM chunk WHERE first_seq < ?1 "
+                            "ORDER BY first_seq DESC LIMIT 1",
+                            &statement, "read", failure);
+  if (error != 0)
+    return error;
+  sqlite3_bind_int64(statement, 1, (sqlite3_int64)next_seq);
+  int code = sqlite3_step(statement);
+  if (code == SQLITE_ROW) {
+    const void *bytes = sqlite3_column_blob(statement, 3);
+    mark = (struct store_mark){(uint64_t)sqlite3_column_int64(statement, 0), (uint64_t)sqlite3_column_int64(statement, 1),
+                               (uint64_t)sqlite3_column_int64(statement, 2),
+                               XXH3_64bits(bytes, (size_t)sqlite3_column_bytes(statement, 3))};
+  } else if (code != SQLITE_DONE) {
+    error = store_failed(store, code, "read", failure);
+  }
+  sqlite3_finalize(statement);
+  if (error == 0)
+    *ret_mark = mark;
   return error;
 }
 

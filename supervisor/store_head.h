@@ -21,6 +21,13 @@ int store_head_of(const char *path, void **ret_bytes, size_t *ret_length, struct
 /* Puts it in place of the store's own tables. Inside a transaction. -EBADMSG: it is no such image. */
 int store_head_put(struct store *store, const void *bytes, size_t length, struct failure *failure);
 
+/* What tells one chunk from another. */
+struct store_mark {
+  uint64_t first_seq, entry_count, end_position, hash; /* of the bytes */
+};
+/* The last chunk that begins before next_seq; zeros: there is none. */
+int store_mark_before(struct store *store, uint64_t next_seq, struct store_mark *ret_mark, struct failure *failure);
+
 /* Calls `each` with the chunks from first_seq on, in order, until it returns non-zero, which is returned. */
 int store_chunks(struct store *store, uint64_t first_seq, int (*each)(const struct store_chunk *chunk, void *context),
                  void *context, struct failure *failure);
