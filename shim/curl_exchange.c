@@ -169,12 +169,12 @@ static int send_request(struct curl_handle *handle, const struct curl_real *real
   retry_begin(handle);
   uint32_t before = passing_begin();
   exchange_prepare(handle, real);
-  bool opened = tsc_trap_open(true);
+  bool lent = tsc_trap_lend(true);
   int code;
   do
     code = real->easy_perform(handle->easy);
   while (retry_follows(handle, real, code));
-  tsc_trap_open(opened);
+  tsc_trap_lend(lent);
   code = exchange_end(handle, real, code);
   passing_end(before);
   return code;

@@ -69,7 +69,9 @@ struct thread {
   uint32_t persistence; /* 0: all calls are journaled; else the level that holds (shim/unjournaled.h) */
   uint32_t unjournaled; /* a call is made that has no entries: as if live, also while the process replays */
   uint32_t never_journaled; /* made under a level that keeps all out of the journal: a part of that to its end */
-  uint32_t tsc_open;   /* and reads the processor's counter itself */
+  uint32_t tsc_lent;   /* and may read the processor's counter itself: once it has asked the kernel for the time often */
+  uint32_t tsc_open;   /* it does */
+  uint32_t tsc_asked;  /* how often, since it may */
   uint32_t exchanges;  /* how many have begun in this thread's image */
   uint32_t keys;       /* how many the program has asked for in it */
   uint32_t unjournaled_keys; /* and since nothing is journaled */

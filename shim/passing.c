@@ -2,6 +2,7 @@
 #include "shim/passing.h"
 
 #include "shim/number_lock.h"
+#include "shim/x86_64/tsc_trap.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -152,7 +153,7 @@ int64_t passing_enter(struct engine_frame *frame)
     break;
   case SYS_clock_gettime:
     /* With rdtsc trapped, the vDSO's code would fault at each reading. */
-    if (engine.clock_original && (!engine.tsc_trapped || engine_thread.tsc_open))
+    if (engine.clock_original && (!engine.tsc_trapped || tsc_trap_is_open()))
       return engine.clock_original((int)frame->args[0], (void *)frame->args[1]);
     break;
   }

@@ -21,6 +21,9 @@ struct kernel_action {
 
 static struct kernel_action program_action;
 
+/* Opening the trap and closing it again is about as much work for the kernel as this many readings. */
+#define READINGS_BEFORE_OPEN 6
+
 __asm__(".text\n"
         ".hidden tsc_trap_restore\n"
         "tsc_trap_restore:\n"
@@ -107,14 +110,28 @@ void tsc_trap_arm(void)
   raw_syscall2(SYS_prctl, PR_SET_TSC, PR_TSC_SIGSEGV);
 }
 
-bool tsc_trap_open(bool open)
+static void set_open(bool open)
 {
-  bool before = engine_thread.tsc_open;
-  if (!engine.tsc_trapped || open == before)
-    return before;
   engine_thread.tsc_open = open;
   raw_syscall2(SYS_prctl, PR_SET_TSC, open ? PR_TSC_ENABLE : PR_TSC_SIGSEGV);
+}
+
+bool tsc_trap_lend(bool lend)
+{
+  bool before = engine_thread.tsc_lent;
+  engine_thread.tsc_lent = lend;
+  engine_thread.tsc_asked = 0;
+  if (!lend && engine_thread.tsc_open)
+    set_open(false);
   return before;
+}
+
+bool tsc_trap_is_open(void)
+{
+  if (engine_thread.tsc_lent && !engine_thread.tsc_open && engine.tsc_trapped &&
+      ++engine_thread.tsc_asked > READINGS_BEFORE_OPEN)
+    set_open(true);
+  return engine_thread.tsc_open;
 }
 
 void tsc_trap_suspend(void)

@@ -11,10 +11,13 @@
 void tsc_trap_arm(void);
 /* Looks through the loaded objects' code, and arms when one has the instruction. */
 void tsc_trap_if_needed(void);
+/* A hooked library works for a while, and may read the counter, in this thread; and no more. Returns whether it might
+ * before. The trap is opened only when the library asks for the time again and again: between two short callbacks it
+ * does not, and opening and closing would cost more than its few readings by the kernel. */
+bool tsc_trap_lend(bool lend);
+/* The library asks for the time: may it read the counter? */
+bool tsc_trap_is_open(void);
 /* Around an exec, which keeps the setting but not the handler. */
-/* A hooked library works for a while, and may read the counter, in this thread; and no more. Returns whether it could
- * before. Two system calls, where it would make one for each time that it asks for. */
-bool tsc_trap_open(bool open);
 void tsc_trap_suspend(void);
 void tsc_trap_resume(void);
 /* The program's own rt_sigaction for SIGSEGV while the trap is armed. */
