@@ -155,6 +155,34 @@ static void wait_for_durable(struct tail_header *header)
     raw_call(SYS_futex, (long)&header->durable, FUTEX_WAIT, TAIL_DURABLE_WANTED, 0, 0, 0);
 }
 
+/* Where what is published in a row from `from` on ends, at most at `end`. */
+static uint64_t published_to(const struct tail *tail, uint64_t from, uint64_t end)
+{
+  while (from < end) {
+    const struct journal_entry *entry =
+        (const struct journal_entry *)(tail->ring + (from & (tail->header->ring_size - 1)));
+    if (__atomic_load_n(&entry->position, __ATOMIC_ACQUIRE) != from || entry->size < JOURNAL_ENTRY_HEADER_SIZE ||
+        entry->size % 8 != 0 || entry->size > end - from)
+      break;
+    from += entry->size;
+  }
+  return from;
+}
+
+/* Only ever forward: another thread may have come further meanwhile. */
+static void raise_to(_Atomic uint64_t *word, uint64_t value)
+{
+  uint64_t seen = atomic_load(word);
+  while (seen < value && !atomic_compare_exchange_weak(word, &seen, value)) {
+  }
+}
+
+static int sync_bytes(const void *from, const void *end)
+{
+  uintptr_t first = (uintptr_t)from & ~(uintptr_t)4095;
+  return (int)raw_call(SYS_msync, (long)first, (long)((uintptr_t)end - first), MS_SYNC, 0, 0, 0);
+}
+
 int tail_sync_to(const struct tail *tail, uint64_t start, uint64_t end)
 {
   struct tail_header *header = tail->header;
@@ -163,23 +191,17 @@ int tail_sync_to(const struct tail *tail, uint64_t start, uint64_t end)
   uint64_t from = atomic_load(&header->synced), drained = atomic_load(&header->drained);
   if (from < drained)
     from = drained;
-  /* `synced` may have passed an entry that was reserved and not yet written: the caller's own is
-   * always synced by itself. */
   if (from > start)
     from = start;
-  /* One range from the header's page of positions, which is to be on disk too (after a reboot a hole
-   * below `synced` is a gap, not the end), to the entries; the pages between are clean. The ring's start follows
-   * the header, so a range that wraps is within one that ends with the ring. */
-  uint64_t mask = header->ring_size - 1, last = (from & mask) + (end - from);
-  if (last > header->ring_size)
-    last = header->ring_size;
-  uint8_t *first = (uint8_t *)((uintptr_t)&header->head & ~(uintptr_t)4095);
-  long result = raw_call(SYS_msync, (long)first, (long)(tail->ring + last - first), MS_SYNC, 0, 0, 0);
-  if (result < 0)
-    return (int)result;
-  /* Only ever forward; another thread may have synced further meanwhile. */
-  uint64_t seen = atomic_load(&header->synced);
-  while (seen < end && !atomic_compare_exchange_weak(&header->synced, &seen, end)) {
+  /* Before the sync: what is published later need not be in it. */
+  uint64_t published = published_to(tail, from, end);
+  const uint8_t *first = tail->ring + (from & (header->ring_size - 1));
+  int result = sync_bytes(first, first + (end - from));
+  if (result == 0 && published < end) {
+    raise_to(&header->holes_to, end);
+    result = sync_bytes(&header->holes_to, &header->holes_to + 1);
   }
-  return 0;
+  if (result == 0)
+    raise_to(&header->synced, published);
+  return result;
 }

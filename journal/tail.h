@@ -199,7 +199,7 @@ struct tail_header {
   _Alignas(64) _Atomic uint64_t drained; /* all below is in the store */
   _Atomic uint32_t drained_futex;        /* changes when drained moves: writers wait on it */
   _Atomic uint32_t writers_waiting;
-  _Alignas(64) _Atomic uint64_t synced; /* all below is on disk, or in the store and on disk */
+  _Alignas(64) _Atomic uint64_t synced; /* all below is published and on disk, or in the store and on disk */
   _Alignas(64) _Atomic uint32_t drain_futex; /* changes when the drain should look: it waits on it */
   _Alignas(64) _Atomic uint64_t cursor; /* replay: offset in the feed of the next entry */
   _Atomic uint32_t cursor_futex;
@@ -240,6 +240,8 @@ struct tail_header {
   _Atomic uint64_t blob_synced;  /* all that was written when blob_written was that is on disk */
   struct tail_replication replication;
   uint64_t retry[JOURNAL_SCOPE_VALUES]; /* the command line's policy, as JOURNAL_SCOPE_RETRY has it; zeros: it has said none */
+  _Atomic uint64_t holes_to; /* what was published below was on disk when this was, and what was not is a gap; 0: there
+                                was none */
 };
 
 /* Until something must be on disk, nothing is put there: what leaves the ring for the store lies in the page
@@ -291,8 +293,9 @@ struct tail_draft {
 uint64_t tail_append(const struct tail *tail, const struct tail_draft *draft);
 
 /* Makes the entry at [start, end), which the caller has appended, and all published before it durable
- * (msync of the ring's part). The first time in an attempt it waits for the drain, which puts the files'
- * names and the store on disk. 0, or -errno: not durable. */
+ * (msync of the ring's part). The header is put on disk only where another thread's entry before it is reserved and not
+ * published: after the machine's death that hole must not be taken for the journal's end. The first time in an attempt
+ * it waits for the drain, which puts the files' names and the store on disk. 0, or -errno: not durable. */
 int tail_sync_to(const struct tail *tail, uint64_t start, uint64_t end);
 
 #endif

@@ -7,11 +7,14 @@
  *
  * A crash at any line is harmless: before a commit the entries are still in the tail; between the
  * commit and the store to `drained` they are in both, and the next pass begins where the store ends.
- * Commits are put on disk only once somebody in the program needs that (enum tail_durable).
+ * Commits are put on disk only once somebody in the program needs that (enum tail_durable); from then on many of
+ * them by one sync, for it makes the program's own wait: until there is enough to give away, entries stay in the ring
+ * too, where they are as safe.
  *
  * After the machine itself died (another boot id), pages of the tail that were not synced may be lost in any
  * order, the header's among them. Then entries are taken also past `head`, and what is not valid is a
- * gap only below `synced`; above, it is where the journal ends: what follows a lost entry proves nothing.
+ * gap only below `synced` or `holes_to`; above, it is where the journal ends: what follows a lost entry proves nothing.
+ * Nor does what lies above `holes_to`, once a hole was skipped: it was not promised to anybody, or there was no hole.
  */
 #include "supervisor/drain.h"
 
@@ -31,6 +34,8 @@
 #define CHUNK_SIZE (256u << 10)
 /* Writers that wait for room get it in steps of this. */
 #define TRANSACTION_SIZE (8u << 20)
+/* What is in the store leaves the ring when it is this part of it. */
+#define RING_PARTS 4u
 
 struct pass {
   struct tail_file *file;
@@ -40,6 +45,7 @@ struct pass {
   bool finished;
   bool rebooted;
   bool stopped;      /* at what is not valid: nothing more to take */
+  bool skipped;      /* a hole */
   bool open;         /* a transaction is */
   uint64_t head;     /* as the pass began: what comes later is the next one's */
   uint64_t position; /* all below is taken or skipped */
@@ -75,11 +81,38 @@ static int open_transaction(struct pass *pass)
   return error;
 }
 
-/* Entries may leave the tail only for where they are as safe. */
-static int sync_if_durable(struct pass *pass)
+/* Only ever forward: the program may have come further meanwhile. */
+static void raise_synced(struct tail_header *header, uint64_t position)
 {
-  bool durable = atomic_load(&pass->file->header->durable) == TAIL_DURABLE;
-  return durable ? store_sync(pass->store, pass->failure) : 0;
+  uint64_t seen = atomic_load(&header->synced);
+  while (seen < position && !atomic_compare_exchange_weak(&header->synced, &seen, position)) {
+  }
+}
+
+/* Nobody waits for the room, and there is enough of it. */
+static bool may_wait(const struct pass *pass)
+{
+  const struct tail_header *header = pass->file->header;
+  return !pass->finished && !header->replication.on && atomic_load(&header->writers_waiting) == 0 &&
+         pass->end - atomic_load(&header->drained) < header->ring_size / RING_PARTS;
+}
+
+/* Entries may leave the tail only for where they are as safe. */
+static int give_room(struct pass *pass)
+{
+  struct tail_header *header = pass->file->header;
+  if (pass->end <= atomic_load(&header->drained))
+    return 0;
+  if (atomic_load(&header->durable) != TAIL_DURABLE_NOT_YET) {
+    if (may_wait(pass))
+      return 0;
+    int error = store_sync(pass->store, pass->failure);
+    if (error != 0)
+      return error;
+    raise_synced(header, pass->end);
+  }
+  publish(header, pass->end);
+  return 0;
 }
 
 static int commit(struct pass *pass)
@@ -90,24 +123,19 @@ static int commit(struct pass *pass)
     if (error == 0)
       error = store_skip_to(pass->store, pass->position, pass->failure);
   }
-  if (error != 0 || !pass->open)
-    return error;
   /* Before the commit: what it says of blobs must not outlive them. */
-  if (atomic_load(&pass->file->header->durable) == TAIL_DURABLE)
+  if (error == 0 && pass->open && atomic_load(&pass->file->header->durable) != TAIL_DURABLE_NOT_YET)
     error = blobs_sync(pass->file->header, pass->failure);
-  if (error != 0)
-    return error;
-  pass->open = false; /* a failed commit has rolled back */
-  error = store_commit(pass->store, pass->failure);
-  if (error == 0)
-    error = sync_if_durable(pass);
+  if (error == 0 && pass->open) {
+    pass->open = false; /* a failed commit has rolled back */
+    error = store_commit(pass->store, pass->failure);
+  }
   if (error != 0)
     return error;
   pass->end = pass->position;
   pass->uncommitted = 0;
   pass->entries_committed = pass->entries_taken;
-  publish(pass->file->header, pass->position);
-  return 0;
+  return give_room(pass);
 }
 
 /* Puts the growing chunk into the store. pass->position is its end. */
@@ -168,11 +196,25 @@ static bool is_damaged(const struct pass *pass, const struct journal_entry *entr
           entry->size % 8 == 0 && pass->position + entry->size <= pass->head);
 }
 
+/* After a reboot: all that was promised to be on disk lies below. */
+static uint64_t promised_to(const struct tail_header *header)
+{
+  uint64_t synced = atomic_load(&header->synced), holes_to = atomic_load(&header->holes_to);
+  return synced > holes_to ? synced : holes_to;
+}
+
 static bool may_skip(const struct pass *pass)
 {
   if (!pass->finished)
     return false;
-  return !pass->rebooted || pass->position < atomic_load(&pass->file->header->synced);
+  return !pass->rebooted || pass->position < promised_to(pass->file->header);
+}
+
+/* Where what follows a hole proves nothing. */
+static bool ends_here(const struct pass *pass)
+{
+  const struct tail_header *header = pass->file->header;
+  return pass->rebooted && pass->skipped && atomic_load(&header->holes_to) != 0 && pass->position >= promised_to(header);
 }
 
 /* After a reboot an entry may be there whose bytes in a blob are lost: as if it were lost itself. */
@@ -191,7 +233,7 @@ static int take_buffer(struct pass *pass, size_t length, bool more_follows)
   size_t offset = 0;
   while (error == 0 && offset < length) {
     const struct journal_entry *entry = (const struct journal_entry *)(pass->buffer + offset);
-    if (is_whole(pass, entry, length - offset)) {
+    if (!ends_here(pass) && is_whole(pass, entry, length - offset)) {
       error = take_entry(pass, offset, entry->size);
       offset += entry->size;
       continue;
@@ -211,6 +253,7 @@ static int take_buffer(struct pass *pass, size_t length, bool more_follows)
     if (error == 0) {
       offset += 8;
       pass->position += 8;
+      pass->skipped = true;
     }
   }
   return error != 0 ? error : flush_chunk(pass);
@@ -287,14 +330,8 @@ static int find_start(struct pass *pass)
                        "the store reaches to position %llu, the tail only to %llu: they are not of "
                        "the same run",
                        (unsigned long long)position, (unsigned long long)pass->head);
-  if (position > drained) {
-    error = sync_if_durable(pass);
-    if (error != 0)
-      return error;
-    publish(header, position);
-  }
   pass->position = pass->end = position;
-  return 0;
+  return give_room(pass);
 }
 
 int drain_once(struct tail_file *file, struct store *store, bool finished, uint64_t *ret_entry_count,

@@ -56,10 +56,10 @@ static bool is_durable(const struct drain *drain)
   return atomic_load(&drain->file->header->durable) == TAIL_DURABLE;
 }
 
-/* New pages of the ring are made here, beside the program, which finds them ready. Only in the ring's first
+/* New pages of the ring are made here, beside the program, which finds them ready; true: some were. Only in the ring's first
  * round, and only ahead of a program that has shown that it writes much, or whose pages go to disk one by one: a page
  * that was there before is written in its place, a new one changes the file's map, which is a second write. */
-static void make_pages_ahead(struct drain *drain, uint64_t ahead, bool durable)
+static bool make_pages_ahead(struct drain *drain, uint64_t ahead, bool durable)
 {
   const struct tail_header *header = drain->file->header;
   uint64_t written = atomic_load(&header->head) - header->base;
@@ -74,19 +74,19 @@ static void make_pages_ahead(struct drain *drain, uint64_t ahead, bool durable)
     void *pages = mmap(NULL, PAGES_STEP, PROT_READ | PROT_WRITE, MAP_SHARED, drain->file->fd,
                        (off_t)(TAIL_HEADER_SIZE + offset));
     if (pages == MAP_FAILED)
-      return;
+      break;
     madvise(pages, PAGES_STEP, MADV_RANDOM);
     madvise(pages, PAGES_STEP, MADV_POPULATE_WRITE);
     munmap(pages, PAGES_STEP);
     drain->pages_made = from + PAGES_STEP;
     made = true;
   }
-  if (made && durable)
-    fdatasync(drain->file->fd);
+  return made;
 }
 
-/* The first time that a thread of the program needs something on disk: the names of the run's files, and what the
- * store has by now. What it gets from here on, drain_once() puts there. */
+/* The first time that a thread of the program needs something on disk: the names of the run's files, what the
+ * store has by now, and the tail with its header, of which the thread itself syncs only its entries. What the store gets
+ * from here on, drain_once() puts there. */
 static int make_durable(struct drain *drain, struct failure *failure)
 {
   struct tail_header *header = drain->file->header;
@@ -98,6 +98,8 @@ static int make_durable(struct drain *drain, struct failure *failure)
   if (error != 0)
     return error;
   make_pages_ahead(drain, 2 * PAGES_STEP, true);
+  if (fdatasync(drain->file->fd) != 0)
+    return failure_set(failure, -errno, "cannot put the tail on disk: %s; look at that disk", strerror(errno));
   atomic_store(&header->durable, TAIL_DURABLE);
   wake_waiters(&header->durable);
   return 0;
@@ -115,7 +117,9 @@ static void *run(void *argument)
     if (error == 0)
       error = drain_once(drain->file, drain->store, false, NULL, &failure);
     bool durable = is_durable(drain);
-    make_pages_ahead(drain, durable ? PAGES_AHEAD_DURABLE : PAGES_AHEAD, durable);
+    bool made = make_pages_ahead(drain, durable ? PAGES_AHEAD_DURABLE : PAGES_AHEAD, durable);
+    if (made && durable)
+      fdatasync(drain->file->fd);
     if (!durable)
       store_write_out(drain->store);
     report_change(drain, error, &failure, &last_error);

@@ -163,7 +163,7 @@ void tail_file_close(struct tail_file *file)
   *file = (struct tail_file){.fd = -1};
 }
 
-/* One after another, as in the program: tail_sync_to() syncs them as one range. */
+/* One after another, as in the program. */
 int tail_file_map(const struct tail_file *file, struct tail *ret_tail)
 {
   uint64_t size = file->header->ring_size;

@@ -384,6 +384,62 @@ static void test_durable(void)
   run_close(&run);
 }
 
+/* Another thread has reserved its entry, and not published it, when one behind it is promised to be on disk. */
+static void test_hole_before_promise(void)
+{
+  struct run run = {0};
+  struct drain *thread;
+  run_create_in(&run, scratch_directory, SMALL_RING, TAIL_SYNC_REMOTE);
+  struct tail_header *header = run.file.header;
+  drain_start(&run.file, run.store, NULL, NULL, &thread, &failure);
+  uint64_t first = append(&run, 1, 0, 100), end = atomic_load(&header->head);
+  tap_ok(tail_sync_to(&run.tail, first, end) == 0 && atomic_load(&header->holes_to) == 0,
+         "where all is published, the entries alone are put on disk");
+  uint64_t hole = atomic_load(&header->head);
+  reserve(&run, 80);
+  uint64_t promised = append(&run, 1, 1, 100), promised_end = atomic_load(&header->head);
+  tap_ok(tail_sync_to(&run.tail, promised, promised_end) == 0 && atomic_load(&header->synced) == hole &&
+           atomic_load(&header->holes_to) == promised_end,
+         "a hole before what is promised is noted, and what is published in it later is put on disk by the next");
+  append(&run, 1, 2, 100);
+  memset(header->boot_id, 0xee, 16);
+  tap_ok(drain_stop(thread, &failure) == 0 && holds(&run, 2) && atomic_load(&header->drained) == promised_end,
+         "after a reboot what was promised behind the hole is there, and nothing that came later");
+  run_close(&run);
+}
+
+/* Each sync of the store's would delay the program's own. */
+static void test_batches(void)
+{
+  struct run run = {0};
+  run_create_in(&run, scratch_directory, SMALL_RING, TAIL_SYNC_REMOTE);
+  struct tail_header *header = run.file.header;
+  atomic_store(&header->durable, TAIL_DURABLE);
+  uint64_t base = atomic_load(&header->drained), count = 0;
+  while (atomic_load(&header->head) - base < SMALL_RING / 8)
+    append(&run, 1, count++, 100);
+  drain(&run, false);
+  tap_ok(holds(&run, count) && atomic_load(&header->drained) == base,
+         "what is in the store and not synced there stays in the tail");
+  while (atomic_load(&header->head) - base < SMALL_RING / 2)
+    append(&run, 1, count++, 100);
+  drain(&run, false);
+  tap_ok(holds(&run, count) && pending(&run) == 0 && atomic_load(&header->synced) == atomic_load(&header->head),
+         "until it is enough for one sync");
+  append(&run, 1, count++, 100);
+  drain(&run, false);
+  atomic_store(&header->writers_waiting, 1);
+  drain(&run, false);
+  tap_ok(pending(&run) == 0, "or a writer waits for the room");
+  atomic_store(&header->writers_waiting, 0);
+  append(&run, 1, count++, 100);
+  drain(&run, false);
+  bool stayed = pending(&run) != 0;
+  drain(&run, true);
+  tap_ok(stayed && pending(&run) == 0 && holds(&run, count), "or the attempt has ended");
+  run_close(&run);
+}
+
 static double seconds(void)
 {
   struct timespec now;
@@ -428,6 +484,8 @@ int main(void)
   test_reboot();
   test_reboot_without_commits();
   test_durable();
+  test_hole_before_promise();
+  test_batches();
   note_speed(TAIL_SYNC_NONE, 8);
   note_speed(TAIL_SYNC_NONE, 4096);
   note_speed(TAIL_SYNC_REMOTE, 4096);
