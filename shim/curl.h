@@ -24,6 +24,8 @@ struct curl_real {
   int (*easy_perform)(void *);
   int (*easy_pause)(void *, int);
   int (*share_cleanup)(void *);
+  void *(*mime_init)(void *); /* these two: NULL before libcurl 7.56 */
+  int (*mime_data_cb)(void *, int64_t, void *, void *, void *, void *);
   void *(*multi_init)(void);
   int (*multi_add_handle)(void *, void *);
   int (*multi_remove_handle)(void *, void *);
@@ -144,6 +146,7 @@ struct curl_handle {
   /* the exchange that is under way, or the last one */
   bool busy;
   bool sending;         /* libcurl is at it */
+  const void *sent_by;  /* the engine_thread that performs it; NULL: a multi handle does */
   bool unfinished;      /* replay: it had no end */
   bool keyed;           /* perdure's Idempotency-Key goes with it */
   bool paused_receive, paused_send; /* by the program */
@@ -277,6 +280,10 @@ size_t callback_give(struct curl_handle *handle, unsigned kind, void *bytes, siz
 /* Passing: asks the program to begin again with what it uploads; false: it cannot. */
 bool callback_rewind(struct curl_handle *handle);
 
+/* The same of a form's part: it reads, or seeks. number: of the part, from 1. */
+size_t callback_read_part(struct curl_handle *handle, uint64_t number, void *bytes, size_t size);
+int callback_seek_part(struct curl_handle *handle, uint64_t number, int64_t offset, int origin);
+
 /* Puts our callbacks in the place of the program's, and back. */
 void callbacks_install(struct curl_handle *handle, const struct curl_real *real);
 void callbacks_remove(struct curl_handle *handle, const struct curl_real *real);
@@ -285,6 +292,11 @@ void callback_replay(struct curl_handle *handle, const struct journal_entry *ent
 /* Makes the draft of a callback's entry; parts point to args and to the handle. */
 void callback_draft(struct draft *draft, struct call *call, struct curl_handle *handle, unsigned kind,
                     uint64_t first, uint64_t second);
+
+/* ---- curl_mime.c: the program's functions of a part ---- */
+
+size_t mime_read(uint64_t number, void *bytes, size_t size);
+int mime_seek(uint64_t number, int64_t offset, int origin);
 
 /* ---- curl_spool.c: what an unfinished upload has read ---- */
 

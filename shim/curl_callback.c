@@ -78,8 +78,20 @@ struct form_part {
 };
 #define FORM_PART_STREAM (1 << 6)
 
+/* In a callback's second number: a part that curl_mime_data_cb has given, and its number. With a seek the origin lies
+ * below it. */
+#define MIME_PART (1ull << 32)
+#define MIME_SHIFT 8
+
+static uint64_t mime_number(const struct callback *callback)
+{
+  return (callback->second & (MIME_PART - 1)) >> MIME_SHIFT;
+}
+
 static uint64_t call_read(struct curl_handle *handle, const struct callback *callback)
 {
+  if (callback->second & MIME_PART)
+    return mime_read(mime_number(callback), callback->bytes, callback->first);
   read_function *function = kept(handle, KEPT_READFUNCTION);
   void *data = kept(handle, KEPT_READDATA);
   const struct form_part *part = callback->second ? kept(handle, KEPT_HTTPPOST) : NULL;
@@ -94,6 +106,9 @@ static uint64_t call_read(struct curl_handle *handle, const struct callback *cal
 
 static uint64_t call_seek(struct curl_handle *handle, const struct callback *callback)
 {
+  if (callback->second & MIME_PART)
+    return (uint64_t)(int64_t)mime_seek(mime_number(callback), (int64_t)callback->first,
+                                        (int)(callback->second & ((1 << MIME_SHIFT) - 1)));
   seek_function *function = kept(handle, KEPT_SEEKFUNCTION);
   if (function)
     return (uint64_t)(int64_t)function(kept(handle, KEPT_SEEKDATA), (int64_t)callback->first, (int)callback->second);
@@ -302,6 +317,17 @@ static uint64_t callback_live(struct curl_handle *handle, struct callback callba
 size_t callback_give(struct curl_handle *handle, unsigned kind, void *bytes, size_t length)
 {
   return callback_live(handle, (struct callback){kind, 0, 0, bytes, length});
+}
+
+size_t callback_read_part(struct curl_handle *handle, uint64_t number, void *bytes, size_t size)
+{
+  return callback_live(handle, (struct callback){JOURNAL_CALLBACK_READ, size, MIME_PART | number << MIME_SHIFT, bytes, 0});
+}
+
+int callback_seek_part(struct curl_handle *handle, uint64_t number, int64_t offset, int origin)
+{
+  uint64_t second = MIME_PART | number << MIME_SHIFT | (uint64_t)origin;
+  return (int)callback_live(handle, (struct callback){JOURNAL_CALLBACK_SEEK, (uint64_t)offset, second, NULL, 0});
 }
 
 static size_t on_write(void *bytes, size_t size, size_t count, void *data)

@@ -42,6 +42,7 @@ static void sign(struct call *call, const struct curl_handle *handle)
 static void clear(struct curl_handle *handle)
 {
   handle->busy = true;
+  handle->sent_by = NULL;
   handle->sending = handle->unfinished = handle->again = handle->mismatch = false;
   handle->paused_receive = handle->paused_send = false;
   handle->in_header = handle->again_in_header = false;
@@ -169,6 +170,7 @@ static int send_request(struct curl_handle *handle, const struct curl_real *real
   retry_begin(handle);
   uint32_t before = passing_begin();
   exchange_prepare(handle, real);
+  handle->sent_by = &engine_thread;
   bool lent = tsc_trap_lend(true);
   int code;
   do

@@ -41,9 +41,17 @@ void *curl_easy_init(void)
 void *curl_easy_duphandle(void *easy)
 {
   const struct curl_real *real = curl_real();
-  void *copy = real ? real->easy_duphandle(easy) : NULL;
-  const struct curl_handle *from = copy ? hooked_handle(easy) : NULL;
-  struct curl_handle *to = from ? handle_make(copy) : NULL;
+  const struct curl_handle *from = real ? hooked_handle(easy) : NULL;
+  if (!real)
+    return NULL;
+  /* A copy of a form has a boundary of its own (shim/curl_mime.c). */
+  bool has_form = from && from->kept[KEPT_MIMEPOST];
+  uint32_t before = engine_thread.passing;
+  if (has_form)
+    engine_thread.passing = 1;
+  void *copy = real->easy_duphandle(easy);
+  engine_thread.passing = before;
+  struct curl_handle *to = from && copy ? handle_make(copy) : NULL;
   if (to)
     handle_copy_options(to, from);
   return copy;

@@ -112,6 +112,8 @@ const struct curl_real *curl_real(void)
       {"curl_easy_perform", (void **)&real.easy_perform},
       {"curl_easy_pause", (void **)&real.easy_pause},
       {"curl_share_cleanup", (void **)&real.share_cleanup},
+      {"curl_mime_init", (void **)&real.mime_init},
+      {"curl_mime_data_cb", (void **)&real.mime_data_cb},
       {"curl_multi_init", (void **)&real.multi_init},
       {"curl_multi_add_handle", (void **)&real.multi_add_handle},
       {"curl_multi_remove_handle", (void **)&real.multi_remove_handle},

@@ -44,6 +44,7 @@ static size_t on_header(char *line, size_t size, size_t count, void *easy)
 
 struct upload {
   size_t place, size;
+  unsigned asked;
 };
 
 static size_t on_read(char *bytes, size_t size, size_t count, void *data)
@@ -59,6 +60,15 @@ static int on_seek(void *data, curl_off_t offset, int origin)
 {
   ((struct upload *)data)->place = (size_t)offset;
   return CURL_SEEKFUNC_OK;
+}
+
+/* Has nothing to give every third time, until the progress callback says that it goes on. */
+static size_t on_read_with_pause(char *bytes, size_t size, size_t count, void *data)
+{
+  struct upload *upload = data;
+  if (++upload->asked % 3 == 0)
+    return CURL_READFUNC_PAUSE;
+  return on_read(bytes, size, count < 20000 ? count : 20000, data);
 }
 
 static void perform(CURL *easy, const char *what)
@@ -120,6 +130,13 @@ static void upload(CURL *easy, const char *base)
   curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)upload.size);
   set_url(easy, base, "/put");
   perform(easy, "put");
+  upload = (struct upload){.size = 100000};
+  curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_read_with_pause);
+  curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, on_progress);
+  curl_easy_setopt(easy, CURLOPT_XFERINFODATA, easy);
+  curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L);
+  perform(easy, "paused put");
+  must(upload.place == upload.size && upload.asked > 3);
 }
 
 static void post(CURL *easy, const char *base)
