@@ -19,11 +19,11 @@ teardown() {
 }
 
 @test "curl -Z: several transfers at once" {
-  assert_survives curl -sSZ -d one=1 "$url/a" -o a --next -sS "$url/bytes/50000" -o b --next -sS -T numbers "$url/put" -o c --next -sS "$url/chunked/9000" -o d
+  assert_survives curl -sSZ --no-progress-meter -d one=1 "$url/a" -o a --next -sS "$url/bytes/50000" -o b --next -sS -T numbers "$url/put" -o c --next -sS "$url/chunked/9000" -o d
 }
 
 @test "curl -Z with more transfers than it has connections" {
-  assert_survives curl -sSZ --parallel-max 3 "$url/bytes/[1000-1008]" -o 'out-#1'
+  assert_survives curl -sSZ --no-progress-meter --parallel-max 3 "$url/bytes/[1000-1008]" -o 'out-#1'
 }
 
 @test "a C program that waits with curl_multi_poll" {
