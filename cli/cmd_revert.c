@@ -30,32 +30,17 @@ static void add_effect(const struct journal_entry *entry, uint64_t seq, void *co
   effects->count++;
 }
 
-static bool parse_to(const struct command_line *line, uint64_t *ret_seq)
-{
-  const char *text = line->value[OPTION_TO];
-  char *end;
-
-  if (text == NULL) {
-    command_fail("revert: --to is missing; usage: perdure revert %s", line->command->usage);
-    return false;
-  }
-  *ret_seq = strtoull(text, &end, 10);
-  if (*ret_seq > 0 && *end == '\0' && text[0] >= '0' && text[0] <= '9')
-    return true;
-  command_fail("--to %.60s: it is no entry's number: they count from 1; `perdure log %.127s` prints them", text,
-               line->operands[0]);
-  return false;
-}
-
 int cmd_revert(const struct command_line *line)
 {
   struct effects effects = {0};
   struct run_place place;
   struct failure failure;
-  uint64_t seq, taken_back = 0;
+  uint64_t seq = 0, taken_back = 0;
 
-  if (!command_line_operands(line, 1, 1) || !parse_to(line, &seq))
+  if (!command_line_operands(line, 1, 1) || !command_to(line, &seq))
     return RUN_EXIT_FAILED;
+  if (seq == 0)
+    return command_fail("revert: --to is missing; usage: perdure revert %s", line->command->usage);
   effects.stream = open_memstream(&effects.text, &effects.length);
   if (effects.stream == NULL)
     return command_fail("revert: out of memory; free some");

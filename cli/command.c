@@ -274,3 +274,20 @@ int command_finish_output(int status)
     return status;
   return command_fail("cannot write to standard output: %s; give it a place with room", strerror(errno));
 }
+
+bool command_to(const struct command_line *line, uint64_t *ret_seq)
+{
+  const char *text = line->value[OPTION_TO];
+  char *end;
+
+  if (text == NULL)
+    return true;
+  uint64_t seq = strtoull(text, &end, 10);
+  if (seq == 0 || *end != '\0' || text[0] < '0' || text[0] > '9') {
+    command_fail("--to %.60s: it is no entry's number: they count from 1; `perdure log %.127s` prints them", text,
+                 line->operands[0]);
+    return false;
+  }
+  *ret_seq = seq;
+  return true;
+}

@@ -56,6 +56,9 @@ int command_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int command_place(const struct command_line *line, const char *id, struct run_place *ret_place,
                   struct failure *failure);
 
+/* The entry that --to names; untouched where it is not given. false: said on stderr. */
+bool command_to(const struct command_line *line, uint64_t *ret_seq);
+
 /* A reader of its entries from first_seq on, their secrets hidden unless the line says --secrets. */
 int command_reader(const struct command_line *line, const struct run_place *place, uint64_t first_seq,
                    struct run_reader **ret_reader, struct failure *failure);

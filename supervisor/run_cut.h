@@ -45,4 +45,9 @@ int run_revert(const struct run_place *place, uint64_t seq,
                void (*visit)(const struct journal_entry *entry, uint64_t seq, void *context), void *context,
                uint64_t *ret_taken_back, struct failure *failure);
 
+/* run_fork.c: `to`, which must hold no run, becomes a run that goes on behind entry seq (0: the last) of this one, which stays as
+ * it is. *ret_seq: that entry. -EEXIST: there is such a run. Killed at any line, there is the new run or none. */
+int run_fork(const struct run_place *place, uint64_t seq, const struct run_place *to, uint64_t *ret_seq,
+             struct failure *failure);
+
 #endif
