@@ -50,6 +50,25 @@ teardown() {
   assert_survives curl -sS http://nowhere.test/
 }
 
+# assert_counted STATUS CURL-ARG...: curl ends with STATUS wherever it was killed; its one POST is executed once, and not sent
+# again once its failure was in the journal.
+assert_counted() {
+  local expected=$1
+  shift
+  count_point() {
+    assert_equal "$status" "$expected"
+    assert_equal "$(grep -c 'POST .* executed$' "$requests")" 1
+    assert_answered_once
+  }
+  # shellcheck disable=SC2034  # kill_everywhere's
+  local kill_step=17
+  kill_everywhere -- curl -sS -d one=1 "$@"
+}
+
+@test "a POST that a server answers with an error is executed once" {
+  assert_counted 0 "$url/status/500"
+}
+
 @test "a server that is another process when the run goes on: what was answered stays so" {
   export PERDURE_DIR="$BATS_TEST_TMPDIR/perdure"
   local point=0 killed=0
