@@ -135,7 +135,9 @@ END
 @test "clocks, random bytes, rdtsc and sleeping are what they were" {
   # What it prints says whether it was all of one piece; the numbers differ in each run.
   check_options=(--compare 'ls')
-  assert_survives "$programs/clocks"
+  local uncounted=()
+  "$PERDURE" doctor | grep -q '^yes  trapped rdtsc' || uncounted=(uncounted)
+  assert_survives "$programs/clocks" "${uncounted[@]}"
 }
 
 @test "calls that change the machine for everybody are made once" {
