@@ -41,6 +41,7 @@ enum perdure_error {
   PERDURE_ERROR_REPLICAS = -ENOTCONN,  /* the run has no other store (--store), or one that cannot have so many replicas */
   PERDURE_ERROR_TIMEOUT = -ETIMEDOUT,  /* fewer replicas have acknowledged in that time; nothing is lost by it */
   PERDURE_ERROR_DISK = -EIO,           /* the journal cannot be written to disk */
+  PERDURE_ERROR_UNANSWERED = -EINPROGRESS, /* a request that began in the region is under way, and may not be repeated */
   PERDURE_ERROR_PERSISTENCE = -EPERM,  /* an atomic region cannot begin where its calls are not journaled */
 };
 
@@ -339,7 +340,9 @@ static inline int perdure_atomic_begin(struct perdure_token *ret_region)
 }
 
 /* What the region did is final when it returns 0, and on disk unless --sync is none. Regions nest by their
- * beginnings, over all threads: PERDURE_ERROR_ORDER while one that began later is open. */
+ * beginnings, over all threads: PERDURE_ERROR_ORDER while one that began later is open. PERDURE_ERROR_UNANSWERED while a transfer of
+ * libcurl's that began in it with idempotence off is under way: it may yet have to be asked about. The region stays open then,
+ * behind a block too. */
 static inline int perdure_atomic_end(struct perdure_token region)
 {
   return perdure_scope_end_(PERDURE_SCOPE_REGION_, region);

@@ -5,6 +5,7 @@
  * one that failed. The list is the program's memory: replay makes it again. */
 #include "shim/control.h"
 
+#include "shim/curl.h"
 #include "shim/region.h"
 #include "shim/unjournaled.h"
 
@@ -203,6 +204,14 @@ int perdure_shim_scope_begin(unsigned kind, const uint64_t *values, uint64_t *re
   return entry ? control_replayed(entry) : result;
 }
 
+/* Why a region cannot end now; 0: it can, if it is open at all. */
+static int region_holds(uint64_t token)
+{
+  if (region_inside(token))
+    return -EBUSY;
+  return perdure_shim_scope_is_open(JOURNAL_SCOPE_REGION, token) == 1 && exchanges_are_open(token) ? -EINPROGRESS : 0;
+}
+
 int perdure_shim_scope_end(unsigned kind, uint64_t token)
 {
   if (!control_present())
@@ -214,13 +223,13 @@ int perdure_shim_scope_end(unsigned kind, uint64_t token)
   level_changes(kind);
   const struct journal_entry *entry = control_replay(&call, 2);
   bool own = begun_here(kind, token);
-  bool holds_others = kind == JOURNAL_SCOPE_REGION && region_inside(token);
-  bool found = token != SET_TOKEN && !holds_others && drop(kind, token, false);
+  int held = kind != JOURNAL_SCOPE_REGION ? 0 : entry ? (int)entry->result : region_holds(token);
+  bool found = token != SET_TOKEN && !held && drop(kind, token, false);
   if (found)
     level_has_changed(kind, own);
   if (entry)
     return control_replayed(entry);
-  int result = found ? 0 : holds_others ? -EBUSY : -ENOENT;
+  int result = found ? 0 : held ? held : -ENOENT;
   uint64_t position = control_record(&call, 2, NULL, result);
   if (found && kind == JOURNAL_SCOPE_REGION && engine.tail.header->sync != TAIL_SYNC_NONE)
     record_make_durable(position);

@@ -149,6 +149,7 @@ struct curl_handle {
   const void *sent_by;  /* the engine_thread that performs it; NULL: a multi handle does */
   bool unfinished;      /* replay: it had no end */
   bool keyed;           /* perdure's Idempotency-Key goes with it */
+  bool repeatable;      /* whatever was sent of it, it may be sent again */
   bool paused_receive, paused_send; /* by the program */
   uint64_t number;      /* position of its INTENT */
   uint64_t last_return; /* of the latest callback */
@@ -173,7 +174,6 @@ struct curl_handle {
   /* tries of a curl_easy_perform() */
   struct retry_policy policy;
   uint32_t tries;
-  bool repeatable;     /* whatever was sent of it */
   bool held_back;      /* the body of this answer: there is another try */
 
   /* the multi handle that it is in (shim/curl_group.h) */
@@ -257,6 +257,9 @@ void exchange_replay_end(struct curl_handle *handle, const struct curl_real *rea
 /* The code of an exchange that was taken out of its multi handle before its end. */
 #define EXCHANGE_LEFT (-ECANCELED)
 
+/* Is a request under way that began behind that place of the journal, and may not be repeated? */
+bool exchanges_are_open(uint64_t since);
+
 /* ---- curl_replay.c ---- */
 
 /* Makes the recorded callbacks, and ends of other exchanges, up to the entry of `call`, which is not passed.
@@ -307,6 +310,8 @@ void spool_close(struct curl_handle *handle);
 
 /* ---- curl_retry.c ---- */
 
+/* As the program, or the command line, has said of what this thread sends. */
+bool exchange_may_be_repeated(const struct curl_handle *handle);
 /* Before the first try: what holds for this thread. */
 void retry_begin(struct curl_handle *handle);
 /* Passing, on bytes of a body: they are of an answer after which there is another try, and not for the program. */

@@ -61,8 +61,19 @@ void exchange_begin(struct curl_handle *handle, struct call *ret_call)
   *ret_call = (struct call){.id = CALL_ID_EXCHANGE, .shape = &exchange_shape};
   clear(handle);
   sign(ret_call, handle);
+  handle->repeatable = exchange_may_be_repeated(handle);
   handle->key_item.next = (struct curl_list *)handle->kept[KEPT_HTTPHEADER];
   handle->keyed = key_make(handle, ++engine_thread.exchanges);
+}
+
+bool exchanges_are_open(uint64_t since)
+{
+  uint32_t place = 0;
+  const struct curl_handle *handle;
+  while ((handle = handle_next(&place)))
+    if (handle->busy && handle->number > since && !handle->repeatable)
+      return true;
+  return false;
 }
 
 /* ---- live ---- */

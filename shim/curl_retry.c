@@ -46,7 +46,11 @@ void retry_begin(struct curl_handle *handle)
   handle->policy.max_attempts = 1;
   handle->policy.statuses = 0;
   retry_policy_of_values(said ? values : engine.tail.header->retry, &handle->policy);
-  handle->repeatable = is_idempotent() || method_is_safe(handle_method(handle));
+}
+
+bool exchange_may_be_repeated(const struct curl_handle *handle)
+{
+  return is_idempotent() || method_is_safe(handle_method(handle));
 }
 
 /* ---- is it tried again? ---- */

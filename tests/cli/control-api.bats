@@ -90,7 +90,7 @@ static int open_scopes()
 int main(int count, char **)
 {
   int inside = open_scopes();
-  perdure::retry_policy policy(perdure_retry_policy{5, 1, 2, 1.0, 0.0});
+  perdure::retry_policy policy(perdure_retry_policy{5, 1, 2, 1.0, 0.0, 0});
   perdure::note("from C++");
   try {
     perdure::atomic_region region;

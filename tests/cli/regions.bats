@@ -221,3 +221,42 @@ END
   assert_equal "$(grep -c msync calls.none)" 0
   assert_equal "$(grep -c msync calls.all)" 100
 }
+
+@test "a region does not end while a request that it began, and that may not be repeated, is under way" {
+  load ../crash/servers.bash
+  start_counting_server
+  cat > open.c <<'SOURCE'
+#include "control-api/perdure.h"
+#include <curl/curl.h>
+#include <stdio.h>
+
+int main(int argc, char **argv)
+{
+  CURLM *multi = curl_multi_init();
+  CURL *easy = curl_easy_init();
+  struct perdure_token region, mode;
+  int running = 1, idempotent = argc > 2;
+  curl_easy_setopt(easy, CURLOPT_URL, argv[1]);
+  curl_easy_setopt(easy, CURLOPT_POSTFIELDS, "one=1");
+  if (perdure_atomic_begin(&region) != 0 || perdure_idempotence_begin(idempotent, &mode) != 0)
+    return 1;
+  curl_multi_add_handle(multi, easy);
+  printf("%d\n", perdure_atomic_end(region) == PERDURE_ERROR_UNANSWERED);
+  while (running && curl_multi_perform(multi, &running) == CURLM_OK)
+    curl_multi_wait(multi, NULL, 0, 1000, NULL);
+  printf("%d\n", perdure_atomic_end(region));
+  return 0;
+}
+SOURCE
+  cc -I "$source_root" -o open open.c -lcurl
+  run_durable --id asks -- ./open "http://127.0.0.1:$port/a"
+  assert_success
+  assert_line --index 0 1
+  assert_line --regexp '^0$'
+  run -0 perdure verify --replay asks
+  # One that may be repeated keeps nothing open: the second end finds none.
+  run_durable -- ./open "http://127.0.0.1:$port/b" idempotent
+  assert_line --index 0 0
+  assert_line --regexp '^-2$'
+  stop_servers
+}
