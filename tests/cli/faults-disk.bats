@@ -116,8 +116,15 @@ start_until_full() {
   cat > fill.py <<'SCRIPT'
 import os
 disk = os.environ["PERDURE_DIR"]
-free = os.statvfs(disk)
-os.posix_fallocate(os.open(disk + "/ballast", os.O_RDWR | os.O_CREAT), 0, free.f_bavail * free.f_frsize - 100000)
+ballast = os.open(disk + "/ballast", os.O_RDWR | os.O_CREAT)
+# What drains meanwhile takes room too.
+for little in range(100000, 3000000, 100000):
+    free = os.statvfs(disk)
+    try:
+        os.posix_fallocate(ballast, 0, free.f_bavail * free.f_frsize - little)
+        break
+    except OSError:
+        pass
 exec(open("job.py").read())
 SCRIPT
   on_disk 120000
