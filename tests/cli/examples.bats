@@ -15,19 +15,19 @@ run_example() {
 }
 
 @test "transfer: never half done" {
-  run_example transfer 30
-  assert_line --regexp '^30 points, 30 the same, 0 different$'
+  run_example transfer 20
+  assert_line --regexp '^20 points, 20 the same, 0 different$'
 }
 
 @test "order: paid once, wherever it was killed" {
-  run_example order 25
-  assert_output --regexp '^25 orders, each killed at another point: each paid once, [1-9][0-9]* of them after asking$'
+  run_example order 20
+  assert_output --regexp '^20 orders, each killed at another point: each paid once, [1-9][0-9]* of them after asking$'
 }
 
 @test "cache: filled anew, and not journaled" {
-  run_example cache 25
+  run_example cache 20
   assert_line --partial 'no entry of it in the journal'
-  assert_line --regexp '^25 points, 25 the same, 0 different$'
+  assert_line --regexp '^20 points, 20 the same, 0 different$'
 }
 
 @test "flaky: the waits are the policy's" {

@@ -44,6 +44,11 @@ setup() {
   [[ "$stderr" = *"persistence is off for a part of this run"* ]]
 }
 
+@test "the control API, used and misused, with persistence levels" {
+  sweep_points=60
+  assert_survives "$(dirname "$program")/control" x
+}
+
 @test "persistence off in Python: commands with their pipes, threads, scratch files" {
   cat > "$inputs/job.py" <<END
 import os, subprocess, sys, threading
@@ -82,6 +87,6 @@ kept.seek(0)
 print(kept.read())
 subprocess.run(["cp", "kept", "copy"], check=True)
 END
-  sweep_points=60
+  sweep_points=40
   assert_survives /usr/bin/python3 job.py
 }

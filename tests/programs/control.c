@@ -202,9 +202,10 @@ int main(int argc, char **argv)
   blocks();
   misuse();
   regions_misused();
-  persistence_misused();
-  if (argc > 1)
+  if (argc > 1) {
+    persistence_misused(); /* what is made in every attempt, no replay may make */
     fill_up();
+  }
   keys_are_those();
   puts("done");
   return 0;
