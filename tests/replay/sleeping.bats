@@ -31,7 +31,7 @@ kill_asleep() {
 slept() {
   perdure log --json "$1" | python3 -c '
 import json, sys
-sleeps = [entry for line in sys.stdin for entry in [json.loads(line)] if "nanosleep" in entry["call"]]
+sleeps = [entry for line in sys.stdin for entry in [json.loads(line)] if "nanosleep" in entry.get("call", "")]
 begun = [entry["time_ns"] for entry in sleeps if entry["kind"] == "intent"]
 ended = [entry["time_ns"] for entry in sleeps if entry["kind"] == "result"]
 assert len(begun) >= 1 and len(ended) == 1, sleeps
