@@ -373,3 +373,21 @@ int64_t open_aside(int dirfd, const char *path, uint64_t flags, uint64_t mode)
   raw_syscall2(SYS_setrlimit, RLIMIT_NOFILE, (uint64_t)&limit);
   return fd;
 }
+
+bool is_run_lock(uint64_t fd)
+{
+  return (int)fd == engine.tail.header->lock_fd;
+}
+
+int64_t close_range_around_lock(unsigned first, unsigned last, uint64_t flags)
+{
+  unsigned lock = (unsigned)engine.tail.header->lock_fd;
+  int64_t result = 0;
+  if (first > lock || last < lock)
+    return raw_syscall3(SYS_close_range, first, last, flags);
+  if (first < lock)
+    result = raw_syscall3(SYS_close_range, first, lock - 1, flags);
+  if (result == 0 && last > lock)
+    result = raw_syscall3(SYS_close_range, lock + 1, last, flags);
+  return result;
+}

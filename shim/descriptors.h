@@ -84,6 +84,11 @@ void placeholder_replace(int fd);
  * descriptors at the same time are recorded in another order than the kernel numbered them. */
 void descriptor_place(int64_t fd, int64_t wanted, const char *what);
 
+/* The run's lock lies on a descriptor that the program does not know of, and that is not closed for it. */
+bool is_run_lock(uint64_t fd);
+/* close_range(2), but for that one. */
+int64_t close_range_around_lock(unsigned first, unsigned last, uint64_t flags);
+
 /* Opens a file for perdure's own use, close-on-exec, also where the program has used up its numbers. */
 int64_t open_aside(int dirfd, const char *path, uint64_t flags, uint64_t mode);
 

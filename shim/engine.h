@@ -78,6 +78,14 @@ struct thread {
 };
 extern __thread struct thread engine_thread;
 
+/* Of a thread that is about to be made; thread_pointer: the `tls` argument of its clone. */
+static inline struct thread *thread_of(uint64_t thread_pointer)
+{
+  uint64_t own;
+  __asm__("movq %%fs:0, %0" : "=r"(own));
+  return (struct thread *)(thread_pointer + ((uint64_t)&engine_thread - own));
+}
+
 /* Per process. */
 struct engine {
   struct tail tail;

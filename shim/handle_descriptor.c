@@ -16,15 +16,9 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
-/* The run's lock lies on a descriptor that the program does not know of. */
-static bool is_ours(uint64_t fd)
-{
-  return (int)fd == engine.tail.header->lock_fd;
-}
-
 int64_t handle_close(struct call *call)
 {
-  if (is_ours(call->args[0]))
+  if (is_run_lock(call->args[0]))
     return -EBADF;
   if (!engine_live() && replay_next()) {
     locks_before_close((int)call->args[0]);
@@ -53,15 +47,7 @@ int64_t handle_close_range(struct call *call)
     epoll_sets_forget(next);
     fd = (unsigned)next;
   }
-  if (first <= ours && ours <= last && first <= last) {
-    result = 0;
-    if (first < ours)
-      result = raw_syscall3(SYS_close_range, first, ours - 1, call->args[2]);
-    if (result == 0 && ours < last)
-      result = raw_syscall3(SYS_close_range, ours + 1, last, call->args[2]);
-  } else {
-    result = call_run(call);
-  }
+  result = first <= ours && ours <= last ? close_range_around_lock(first, last, call->args[2]) : call_run(call);
   if (!(call->args[2] & CLOSE_RANGE_CLOEXEC))
     descriptor_forget_range(first, last);
   if (replayed)
@@ -95,7 +81,7 @@ int64_t local_descriptor(struct call *call)
 
 int64_t handle_dup(struct call *call)
 {
-  if (is_ours(call->args[0]) || (call->id != SYS_dup && is_ours(call->args[1])))
+  if (is_run_lock(call->args[0]) || (call->id != SYS_dup && is_run_lock(call->args[1])))
     return -EBADF;
   if (!engine_live() && replay_next()) {
     epoll_sets_before_copy((int)call->args[0]);
@@ -241,7 +227,7 @@ int64_t handle_fcntl(struct call *call)
   switch (call->args[1]) {
   case F_DUPFD:
   case F_DUPFD_CLOEXEC: {
-    if (is_ours(call->args[0]))
+    if (is_run_lock(call->args[0]))
       return -EBADF;
     if (!engine_live() && replay_next())
       epoll_sets_before_copy((int)call->args[0]);
@@ -253,7 +239,7 @@ int64_t handle_fcntl(struct call *call)
   case F_SETFL:
     return set_status(call);
   case F_SETFD:
-    return is_ours(call->args[0]) ? -EBADF : local(call);
+    return is_run_lock(call->args[0]) ? -EBADF : local(call);
   case F_SETPIPE_SZ:
   case F_GETPIPE_SZ:
   case F_ADD_SEALS:

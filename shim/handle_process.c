@@ -207,9 +207,7 @@ static int64_t make_thread(struct call *call)
     record_complete(call, stream);
     crash_point();
   }
-  uint64_t own;
-  __asm__("movq %%fs:0, %0" : "=r"(own));
-  struct thread *thread = (struct thread *)(call->args[4] + ((uint64_t)&engine_thread - own));
+  struct thread *thread = thread_of(call->args[4]);
   thread->stream = (uint32_t)stream;
   call->frame->raw = FRAME_PLAIN;
   return 0;

@@ -106,9 +106,7 @@ static int64_t map(struct engine_frame *frame)
 static void pass_thread(const struct engine_frame *frame)
 {
   engine.threaded = true;
-  uint64_t own;
-  __asm__("movq %%fs:0, %0" : "=r"(own));
-  struct thread *thread = (struct thread *)(frame->args[4] + ((uint64_t)&engine_thread - own));
+  struct thread *thread = thread_of(frame->args[4]);
   thread->stream = engine_thread.stream;
   thread->passing = 1;
 }

@@ -4,13 +4,11 @@
 #include "shim/children.h"
 #include "shim/control.h"
 #include "shim/descriptors.h"
-#include "shim/identity.h"
 #include "shim/keep.h"
 #include "shim/number_lock.h"
 #include "shim/paths.h"
 #include "shim/signals.h"
 #include "shim/sockets.h"
-#include "shim/timers.h"
 #include "shim/x86_64/tsc_trap.h"
 
 #include <errno.h>
@@ -36,25 +34,6 @@ static bool is_detached(void)
   return engine.detached || raw_syscall0(SYS_getpid) != engine.pid_real;
 }
 
-static bool is_lock(uint64_t fd)
-{
-  return (int)fd == engine.tail.header->lock_fd;
-}
-
-static int64_t close_range_around_lock(const struct engine_frame *frame)
-{
-  unsigned first = (unsigned)frame->args[0], last = (unsigned)frame->args[1];
-  unsigned lock = (unsigned)engine.tail.header->lock_fd;
-  int64_t result = 0;
-  if (first > lock || last < lock || first > last)
-    return raw_syscall3(SYS_close_range, first, last, frame->args[2]);
-  if (first < lock)
-    result = raw_syscall3(SYS_close_range, first, lock - 1, frame->args[2]);
-  if (result == 0 && last > lock)
-    result = raw_syscall3(SYS_close_range, lock + 1, last, frame->args[2]);
-  return result;
-}
-
 /* The calls of a process that is no part of the journal: the kernel's, but that it keeps the run's lock, by which the
  * supervisor knows that something of the run still lives. */
 static int64_t enter_detached(struct engine_frame *frame)
@@ -62,16 +41,16 @@ static int64_t enter_detached(struct engine_frame *frame)
   switch (frame->rax) {
   case SYS_close:
   case SYS_dup:
-    if (is_lock(frame->args[0]))
+    if (is_run_lock(frame->args[0]))
       return -EBADF;
     break;
   case SYS_dup2:
   case SYS_dup3:
-    if (is_lock(frame->args[0]) || is_lock(frame->args[1]))
+    if (is_run_lock(frame->args[0]) || is_run_lock(frame->args[1]))
       return -EBADF;
     break;
   case SYS_close_range:
-    return close_range_around_lock(frame);
+    return close_range_around_lock((unsigned)frame->args[0], (unsigned)frame->args[1], frame->args[2]);
   case SYS_vfork:
     frame->rax = SYS_fork;
     break;
@@ -112,9 +91,7 @@ static int64_t make_process(struct engine_frame *frame)
 static int64_t make_thread(struct engine_frame *frame)
 {
   engine.threaded = true;
-  uint64_t own;
-  __asm__("movq %%fs:0, %0" : "=r"(own));
-  struct thread *thread = (struct thread *)(frame->args[4] + ((uint64_t)&engine_thread - own));
+  struct thread *thread = thread_of(frame->args[4]);
   thread->stream = engine_thread.stream;
   thread->persistence = JOURNAL_PERSIST_NOTHING;
   thread->never_journaled = 1;
