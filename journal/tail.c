@@ -169,8 +169,7 @@ static uint64_t published_to(const struct tail *tail, uint64_t from, uint64_t en
   return from;
 }
 
-/* Only ever forward: another thread may have come further meanwhile. */
-static void raise_to(_Atomic uint64_t *word, uint64_t value)
+void tail_raise(_Atomic uint64_t *word, uint64_t value)
 {
   uint64_t seen = atomic_load(word);
   while (seen < value && !atomic_compare_exchange_weak(word, &seen, value)) {
@@ -198,10 +197,10 @@ int tail_sync_to(const struct tail *tail, uint64_t start, uint64_t end)
   const uint8_t *first = tail->ring + (from & (header->ring_size - 1));
   int result = sync_bytes(first, first + (end - from));
   if (result == 0 && published < end) {
-    raise_to(&header->holes_to, end);
+    tail_raise(&header->holes_to, end);
     result = sync_bytes(&header->holes_to, &header->holes_to + 1);
   }
   if (result == 0)
-    raise_to(&header->synced, published);
+    tail_raise(&header->synced, published);
   return result;
 }

@@ -252,7 +252,7 @@ enum tail_durable {
   TAIL_DURABLE = 2, /* the store is on disk, and from here on before `drained` moves */
 };
 
-enum { TAIL_NOTED_SPINNING = 1, TAIL_NOTED_SHARED_MAPPING = 2, TAIL_NOTED_RDTSC = 4, TAIL_NOTED_ANSWER = 8, TAIL_NOTED_PORT = 64 };
+enum { TAIL_NOTED_SPINNING = 1, TAIL_NOTED_SHARED_MAPPING = 2, TAIL_NOTED_ANSWER = 8, TAIL_NOTED_PORT = 64 };
 
 _Static_assert(sizeof(struct tail_life) == sizeof(pthread_mutex_t), "libc's layout");
 _Static_assert(sizeof(struct tail_header) <= TAIL_HEADER_SIZE, "the header fits its space");
@@ -297,5 +297,8 @@ uint64_t tail_append(const struct tail *tail, const struct tail_draft *draft);
  * published: after the machine's death that hole must not be taken for the journal's end. The first time in an attempt
  * it waits for the drain, which puts the files' names and the store on disk. 0, or -errno: not durable. */
 int tail_sync_to(const struct tail *tail, uint64_t start, uint64_t end);
+
+/* Raises a word of the header to `value`; it stays where another thread has brought it further. */
+void tail_raise(_Atomic uint64_t *word, uint64_t value);
 
 #endif

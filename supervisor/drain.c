@@ -81,14 +81,6 @@ static int open_transaction(struct pass *pass)
   return error;
 }
 
-/* Only ever forward: the program may have come further meanwhile. */
-static void raise_synced(struct tail_header *header, uint64_t position)
-{
-  uint64_t seen = atomic_load(&header->synced);
-  while (seen < position && !atomic_compare_exchange_weak(&header->synced, &seen, position)) {
-  }
-}
-
 /* Nobody waits for the room, and there is enough of it. */
 static bool may_wait(const struct pass *pass)
 {
@@ -109,7 +101,7 @@ static int give_room(struct pass *pass)
     int error = store_sync(pass->store, pass->failure);
     if (error != 0)
       return error;
-    raise_synced(header, pass->end);
+    tail_raise(&header->synced, pass->end);
   }
   publish(header, pass->end);
   return 0;
