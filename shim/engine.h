@@ -72,6 +72,7 @@ struct thread {
   uint32_t tsc_lent;   /* and may read the processor's counter itself: once it has asked the kernel for the time often */
   uint32_t tsc_open;   /* it does */
   uint32_t tsc_asked;  /* how often, since it may */
+  uint32_t segv_blocked; /* as the program knows it, while the counter is trapped: the kernel must not block SIGSEGV */
   uint32_t exchanges;  /* how many have begun in this thread's image */
   uint32_t keys;       /* how many the program has asked for in it */
   uint32_t unjournaled_keys; /* and since nothing is journaled */

@@ -209,6 +209,7 @@ static int64_t make_thread(struct call *call)
   }
   struct thread *thread = thread_of(call->args[4]);
   thread->stream = (uint32_t)stream;
+  thread->segv_blocked = engine_thread.segv_blocked;
   call->frame->raw = FRAME_PLAIN;
   return 0;
 }

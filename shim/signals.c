@@ -452,6 +452,7 @@ int64_t handle_sigaction(struct call *call)
     installed.handler = (uint64_t)arrive;
     installed.flags |= SA_SIGINFO;
     installed.flags &= ~(uint64_t)SA_RESETHAND;
+    installed.mask = tsc_trap_mask(installed.mask);
     translated.args[1] = (uint64_t)&installed;
     actions[number] = *given;
     handled |= bit((int)number);
@@ -466,13 +467,20 @@ int64_t handle_sigaction(struct call *call)
   return result;
 }
 
+static int64_t set_mask(struct call *call)
+{
+  return call_run(call);
+}
+
 /* Where it unblocks a signal that is pending, that one comes before it returns. */
 int64_t handle_sigmask(struct call *call)
 {
   note_kept_off();
-  if (!handled || engine.threaded || !call->args[1] || call->args[0] == SIG_BLOCK) {
-    call->frame->raw = FRAME_PLAIN;
-    return 0;
-  }
-  return local_again(call);
+  bool plain = !handled || engine.threaded || !call->args[1] || call->args[0] == SIG_BLOCK;
+  if (engine.tsc_trapped && call->args[3] == MASK_SIZE)
+    return tsc_trap_sigmask(call, plain ? set_mask : local_again);
+  if (!plain)
+    return local_again(call);
+  call->frame->raw = FRAME_PLAIN;
+  return 0;
 }

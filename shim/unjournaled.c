@@ -93,6 +93,7 @@ static int64_t make_thread(struct engine_frame *frame)
   engine.threaded = true;
   struct thread *thread = thread_of(frame->args[4]);
   thread->stream = engine_thread.stream;
+  thread->segv_blocked = engine_thread.segv_blocked;
   thread->persistence = JOURNAL_PERSIST_NOTHING;
   thread->never_journaled = 1;
   frame->raw = FRAME_PLAIN;

@@ -70,7 +70,8 @@ static uint64_t journaled_counter(void)
 /* Not ours: as if the program's own action had been installed. */
 static void pass_on(int number, siginfo_t *info, void *context)
 {
-  if (program_action.handler == (void *)SIG_DFL || program_action.handler == (void *)SIG_IGN) {
+  if (program_action.handler == (void *)SIG_DFL || program_action.handler == (void *)SIG_IGN ||
+      engine_thread.segv_blocked) {
     struct kernel_action by_default = {.restorer = (void (*)(void))tsc_trap_restore, .flags = RESTORER_FLAG};
     /* The instruction runs and faults again, without us. */
     raw_syscall4(SYS_rt_sigaction, SIGSEGV, (uint64_t)&by_default, 0, 8);
@@ -105,6 +106,63 @@ static const struct kernel_action our_action = {
     .restorer = (void (*)(void))tsc_trap_restore,
 };
 
+/* ---- the program's mask ---- */
+
+#define SEGV_BIT (1ull << (SIGSEGV - 1))
+
+static uint64_t change_mask(int how)
+{
+  const uint64_t one = SEGV_BIT;
+  uint64_t before = 0;
+  raw_syscall4(SYS_rt_sigprocmask, (uint64_t)how, (uint64_t)&one, (uint64_t)&before, 8);
+  return before;
+}
+
+/* The kernel ends a program that faults while SIGSEGV is blocked. */
+static void let_come(void)
+{
+  uint64_t before = change_mask(SIG_UNBLOCK);
+  if (atomic_load(&engine.process->held))
+    before = atomic_fetch_and(&engine.process->mask, ~SEGV_BIT);
+  engine_thread.segv_blocked = (before & SEGV_BIT) != 0;
+}
+
+static void block_again(void)
+{
+  if (!engine_thread.segv_blocked)
+    return;
+  engine_thread.segv_blocked = 0;
+  change_mask(SIG_BLOCK);
+  if (atomic_load(&engine.process->held))
+    atomic_fetch_or(&engine.process->mask, SEGV_BIT);
+}
+
+uint64_t tsc_trap_mask(uint64_t mask)
+{
+  return engine.tsc_trapped ? mask & ~SEGV_BIT : mask;
+}
+
+int64_t tsc_trap_sigmask(struct call *call, call_handler *set)
+{
+  const uint64_t *given = (const uint64_t *)call->args[1];
+  uint64_t *before = (uint64_t *)call->args[2];
+  bool was_blocked = engine_thread.segv_blocked, has = given && *given & SEGV_BIT;
+  struct call translated = *call;
+  uint64_t left = given ? *given & ~SEGV_BIT : 0;
+  if (given)
+    translated.args[1] = (uint64_t)&left;
+  int64_t result = set(&translated);
+  if (result < 0)
+    return result;
+  if (given && (has || call->args[0] == SIG_SETMASK))
+    engine_thread.segv_blocked = has && call->args[0] != SIG_UNBLOCK;
+  if (before && was_blocked)
+    *before |= SEGV_BIT;
+  return result;
+}
+
+/* ---- arming ---- */
+
 /* Some virtual machines take the setting, and do not trap: `perdure doctor` says so. */
 static bool traps(void)
 {
@@ -122,6 +180,7 @@ void tsc_trap_arm(void)
     return;
   engine.tsc_trapped = true;
   raw_syscall4(SYS_rt_sigaction, SIGSEGV, (uint64_t)&our_action, (uint64_t)&program_action, 8);
+  let_come();
   raw_syscall2(SYS_prctl, PR_SET_TSC, PR_TSC_SIGSEGV);
   if (probed || traps())
     return;
@@ -160,6 +219,7 @@ void tsc_trap_suspend(void)
     return;
   raw_syscall2(SYS_prctl, PR_SET_TSC, PR_TSC_ENABLE);
   raw_syscall4(SYS_rt_sigaction, SIGSEGV, (uint64_t)&program_action, 0, 8);
+  block_again();
 }
 
 void tsc_trap_resume(void)

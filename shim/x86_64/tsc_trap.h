@@ -22,5 +22,11 @@ void tsc_trap_suspend(void);
 void tsc_trap_resume(void);
 /* The program's own rt_sigaction for SIGSEGV while the trap is armed. */
 int64_t tsc_trap_sigaction(struct call *call);
+/* A mask that the program sets, without SIGSEGV while the trap is armed: the kernel ends a program that faults while
+ * that is blocked. */
+uint64_t tsc_trap_mask(uint64_t mask);
+/* The program's own rt_sigprocmask while the trap is armed: `set` makes the call, with such a mask; what the program
+ * reads has SIGSEGV as the program has set it. */
+int64_t tsc_trap_sigmask(struct call *call, call_handler *set);
 
 #endif

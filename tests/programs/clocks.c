@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Time and chance are what they were: each answer goes into a file at once, and once more at the end.
  *
- *   clocks [uncounted]   without the processor's counter, where the machine does not trap it */
+ *   clocks [uncounted]   without the processor's counter, where the machine does not trap it
+ *   clocks again         what it becomes by itself */
 #include "must.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <sys/auxv.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
@@ -82,6 +86,53 @@ static void chance(void)
   tell(arc4random());
 }
 
+/* Whoever has all signals blocked may read the counter too, and sees them blocked. */
+static void blocked(void)
+{
+  sigset_t all, before, now;
+  must(sigfillset(&all) == 0 && sigprocmask(SIG_BLOCK, &all, &before) == 0);
+  tell(__rdtsc());
+  must(sigprocmask(SIG_SETMASK, NULL, &now) == 0 && sigismember(&now, SIGSEGV) && sigismember(&now, SIGTERM));
+  must(sigdelset(&all, SIGSEGV) == 0 && sigprocmask(SIG_UNBLOCK, &all, &now) == 0 && sigismember(&now, SIGSEGV));
+  must(sigprocmask(SIG_SETMASK, &before, &now) == 0 && sigismember(&now, SIGSEGV) && !sigismember(&now, SIGTERM));
+  must(sigprocmask(SIG_SETMASK, NULL, &now) == 0 && !sigismember(&now, SIGSEGV));
+}
+
+static void *thread(void *unused)
+{
+  blocked();
+  return unused;
+}
+
+static void handler(int number)
+{
+  (void)number;
+  tell(__rdtsc());
+}
+
+/* In a thread, in a handler that blocks all, and in a program that a process with handlers and all signals blocked
+ * begins. */
+static void counter_with_signals_blocked(char **argv, bool again)
+{
+  struct sigaction action = {.sa_handler = handler};
+  sigset_t all, before;
+  pthread_t made;
+  must(sigfillset(&all) == 0);
+  if (again) {
+    must(sigprocmask(SIG_SETMASK, NULL, &before) == 0 && sigismember(&before, SIGSEGV));
+    tell(__rdtsc());
+    must(sigprocmask(SIG_UNBLOCK, &all, NULL) == 0);
+    blocked();
+    must(pthread_create(&made, NULL, thread, NULL) == 0 && pthread_join(made, NULL) == 0);
+    return;
+  }
+  action.sa_mask = all;
+  must(sigaction(SIGUSR1, &action, NULL) == 0 && raise(SIGUSR1) == 0);
+  must(sigprocmask(SIG_BLOCK, &all, NULL) == 0);
+  execl("/proc/self/exe", argv[0], "again", NULL);
+  must(!"begun again");
+}
+
 static void sleeping(void)
 {
   struct timespec before, after, wanted = {0, 3000000};
@@ -106,13 +157,16 @@ static void sleeping(void)
 
 int main(int argc, char **argv)
 {
-  counted = argc < 2;
+  bool again = argc > 1 && strcmp(argv[1], "again") == 0;
+  counted = argc < 2 || again;
   journal = open("journal", O_RDWR | O_CREAT | O_TRUNC, 0600);
   must(journal >= 0);
   clocks();
   chance();
   sleeping();
   clocks();
+  if (counted)
+    counter_with_signals_blocked(argv, again);
   unsigned long long told[128];
   must(pread(journal, told, sizeof told, 0) == (ssize_t)((size_t)count * sizeof *told));
   must(memcmp(told, answers, (size_t)count * sizeof *told) == 0);
