@@ -25,7 +25,7 @@ static struct kernel_action program_action;
 static volatile bool probing, probed;
 
 /* Opening the trap and closing it again is about as much work for the kernel as this many readings. */
-#define READINGS_BEFORE_OPEN 6
+#define READINGS_BEFORE_OPEN 64
 
 __asm__(".text\n"
         ".hidden tsc_trap_restore\n"
