@@ -59,7 +59,7 @@ static bool parse_number(const struct command_line *line, enum option_id option,
 
 static bool parse_options(const struct command_line *line, struct check_options *options)
 {
-  uint64_t jobs = (uint64_t)get_nprocs(), timeout_s = TIMEOUT_DEFAULT_S;
+  uint64_t jobs = (uint64_t)get_nprocs(), timeout_s = TIMEOUT_DEFAULT_S, within_s = 0;
   const char *points = line->value[OPTION_POINTS], *sync = line->value[OPTION_SYNC];
 
   if (jobs > JOBS_DEFAULT_MAX)
@@ -82,7 +82,8 @@ static bool parse_options(const struct command_line *line, struct check_options 
        !parse_number(line, OPTION_POINTS, INT64_MAX, &options->points)) ||
       !parse_number(line, OPTION_POINT, INT64_MAX, &options->point) ||
       !parse_number(line, OPTION_JOBS, JOBS_MAX, &jobs) ||
-      !parse_number(line, OPTION_TIMEOUT, TIMEOUT_MAX_S, &timeout_s))
+      !parse_number(line, OPTION_TIMEOUT, TIMEOUT_MAX_S, &timeout_s) ||
+      !parse_number(line, OPTION_WITHIN, TIMEOUT_MAX_S, &within_s))
     return false;
   options->command = line->operands;
   options->from = line->value[OPTION_FROM];
@@ -90,6 +91,7 @@ static bool parse_options(const struct command_line *line, struct check_options 
   options->sync = sync;
   options->jobs = (unsigned)jobs;
   options->timeout_s = (unsigned)timeout_s;
+  options->within_s = (unsigned)within_s;
   options->keep = line->given[OPTION_KEEP];
   return true;
 }
@@ -157,7 +159,9 @@ static void print_report(const struct command_line *line, const struct check_rep
   if (report->different > report->shown_count)
     printf("and %" PRIu64 " more that are different\n", report->different - report->shown_count);
   printf("kill points: %" PRIu64 "%s\n", report->total,
-         report->points < report->total ? ", of which only some are tried" : "");
+         report->time_was_up              ? ", of which some are tried, until the time was up"
+         : report->points < report->total ? ", of which only some are tried"
+                                          : "");
   if (report->not_reached > 0)
     printf("not reached, because the run ended before: %" PRIu64 "\n", report->not_reached);
   if (report->scratch[0] != '\0')

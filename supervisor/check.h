@@ -46,6 +46,7 @@ struct check_options {
   uint64_t point;      /* only this one; 0: as `points` says */
   unsigned jobs;       /* lanes */
   unsigned timeout_s;  /* of one attempt */
+  unsigned within_s;   /* from the beginning: no further point is tried then; 0: all of them are */
   bool keep;           /* the scratch directory, also without differences */
   void (*progress)(const struct check_progress *progress, void *context);
   void *context;
@@ -63,6 +64,7 @@ struct check_shown {
 struct check_report {
   uint64_t total; /* kill points of the undisturbed run */
   uint64_t points, same, different;
+  bool time_was_up; /* before all points that were asked for were tried */
   uint64_t not_reached; /* among them: the run ended before the point */
   char *uncrashed;      /* how the undisturbed run differs from the bare one; NULL: it does not */
   char **left_out;      /* not compared, because it differs between bare runs; NULL-terminated */

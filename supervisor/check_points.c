@@ -24,6 +24,22 @@ uint64_t check_point_at(uint64_t total, uint64_t wanted, uint64_t index)
   return 1 + (uint64_t)((unsigned __int128)index * (total - 1) / (count - 1));
 }
 
+/* The turn's bits the other way round (van der Corput's sequence); what that makes too large is left out. */
+uint64_t check_point_next(uint64_t count, uint64_t *turn)
+{
+  unsigned bits = count > 1 ? 64 - (unsigned)__builtin_clzll(count - 1) : 0;
+  uint64_t index;
+
+  assert(count > 0);
+  do {
+    index = 0;
+    for (unsigned bit = 0; bit < bits; bit++)
+      index |= (*turn >> bit & 1) << (bits - 1 - bit);
+    ++*turn;
+  } while (index >= count);
+  return index;
+}
+
 uint64_t check_second_point(uint64_t point)
 {
   return 1 + point * 7 % SECOND_POINTS;

@@ -19,6 +19,10 @@ uint64_t check_point_count(uint64_t total, uint64_t wanted);
  * evenly: rising, none twice, the first and the last among them (one alone: the first). */
 uint64_t check_point_at(uint64_t total, uint64_t wanted, uint64_t index);
 
+/* The order in which they are tried: each call gives another index below `count`, all of them in `count` calls, those of
+ * the first so many spread over the whole at any time. *turn: 0 before the first. */
+uint64_t check_point_next(uint64_t count, uint64_t *turn);
+
 /* The kill point of a trial's attempt after the one killed at `point`. */
 uint64_t check_second_point(uint64_t point);
 

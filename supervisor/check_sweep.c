@@ -16,6 +16,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define LANES_MAX 64u
@@ -31,6 +32,8 @@ struct sweep {
   } lanes[LANES_MAX];
   int signals_fd;
   uint64_t handed_out, done;
+  uint64_t asked_for, turn;
+  int64_t end_ns; /* of the time for it, on the monotonic clock */
   struct failure *failure;
 };
 
@@ -121,20 +124,33 @@ static int start_lanes(struct sweep *sweep)
   return error;
 }
 
+static int64_t now_ns(void)
+{
+  struct timespec now;
+
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}
+
 /* Gives the lane its next point, or sends it home. */
 static int hand_out(struct sweep *sweep, struct lane_process *lane)
 {
   const struct check_options *options = sweep->options;
+  struct check_report *report = sweep->report;
   uint64_t point;
 
-  if (sweep->handed_out == sweep->report->points) {
+  if (options->within_s > 0 && sweep->handed_out > 0 && sweep->handed_out < report->points && now_ns() >= sweep->end_ns) {
+    report->points = sweep->handed_out;
+    report->time_was_up = true;
+  }
+  if (sweep->handed_out == report->points) {
     close(lane->socket);
     lane->socket = -1;
     return 0;
   }
   point = options->point > 0
               ? options->point
-              : check_point_at(sweep->report->total, options->points, sweep->handed_out);
+              : check_point_at(report->total, options->points, check_point_next(sweep->asked_for, &sweep->turn));
   if (send(lane->socket, &point, sizeof point, MSG_NOSIGNAL) < 0)
     return fail(sweep->failure, "reach a lane");
   sweep->handed_out++;
@@ -161,8 +177,8 @@ static int begin_points(struct sweep *sweep)
     return failure_set(sweep->failure, -ENODATA,
                        "the undisturbed run has no kill points: perdure journaled "
                        "nothing of it");
-  report->points =
-      sweep->options->point > 0 ? 1 : check_point_count(report->total, sweep->options->points);
+  sweep->asked_for = sweep->options->point > 0 ? 1 : check_point_count(report->total, sweep->options->points);
+  report->points = sweep->asked_for;
   tell_progress(sweep);
   for (unsigned i = 0; error == 0 && i < sweep->lane_count; i++)
     error = hand_out(sweep, &sweep->lanes[i]);
@@ -358,6 +374,7 @@ int check_sweep(const struct check_options *options, struct check_report *ret_re
   int error;
 
   assert(options->jobs > 0 && options->timeout_s > 0);
+  sweep.end_ns = now_ns() + options->within_s * INT64_C(1000000000);
   error = make_scratch(options, report.scratch, failure);
   if (error < 0)
     return error;

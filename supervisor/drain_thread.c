@@ -19,7 +19,7 @@
 /* While writers wait for room, what holds up the drain is an entry that is being written just now. */
 #define LOOK_INTERVAL_FULL_NS 1000000L
 #define PAGES_STEP (1u << 20)
-#define PAGES_AHEAD (8u << 20)
+#define PAGES_AHEAD_MAX (8u << 20)
 #define PAGES_AHEAD_DURABLE (3u << 20)
 
 struct drain {
@@ -64,7 +64,8 @@ static bool make_pages_ahead(struct drain *drain, uint64_t ahead, bool durable)
   const struct tail_header *header = drain->file->header;
   uint64_t written = atomic_load(&header->head) - header->base;
   uint64_t from = drain->pages_made > written ? drain->pages_made : written & ~(uint64_t)(PAGES_STEP - 1);
-  uint64_t to = written + ahead;
+  /* As much again as it has written: a program that ends soon would pay for pages that it never needs. */
+  uint64_t to = written + (durable || ahead < written ? ahead : written);
   bool made = false;
   if (to > header->ring_size)
     to = header->ring_size;
@@ -117,7 +118,7 @@ static void *run(void *argument)
     if (error == 0)
       error = drain_once(drain->file, drain->store, false, NULL, &failure);
     bool durable = is_durable(drain);
-    bool made = make_pages_ahead(drain, durable ? PAGES_AHEAD_DURABLE : PAGES_AHEAD, durable);
+    bool made = make_pages_ahead(drain, durable ? PAGES_AHEAD_DURABLE : PAGES_AHEAD_MAX, durable);
     if (made && durable)
       fdatasync(drain->file->fd);
     if (!durable)

@@ -103,6 +103,16 @@ attempts='sqlite3 ../perdure/runs/check/run.db "select count(*) from attempt" 2>
   assert_equal "$status" 0
 }
 
+@test "with --within, as many points as the time allows" {
+  # shellcheck disable=SC2016 # sh's own
+  check --within 1 -- sh -c 'n=0; while [ $n -lt 500 ]; do echo $n; n=$((n + 1)); done'
+  assert_equal "$status" 0
+  assert_line --regexp '^kill points: [0-9]+, of which some are tried, until the time was up$'
+  assert_line --regexp '^[1-9][0-9]{0,2} points, [1-9][0-9]* the same, 0 different$'
+  check --within 1000 --points 3 -- true
+  refute_output --partial "the time was up"
+}
+
 @test "what cannot be checked is said in one line" {
   check -- no-such-command
   assert_equal "$status" 125
@@ -110,7 +120,7 @@ attempts='sqlite3 ../perdure/runs/check/run.db "select count(*) from attempt" 2>
   check --from missing -- true
   assert_equal "$status" 125
   assert_regex "$stderr" '^perdure: check: .*missing'
-  for option in "--points 0" "--points x" "--jobs 1000" "--timeout -1" "--point 1 --points 2"; do
+  for option in "--points 0" "--points x" "--jobs 1000" "--timeout -1" "--within 0" "--point 1 --points 2"; do
     # shellcheck disable=SC2086  # words
     check $option -- true
     assert_equal "$status" 125

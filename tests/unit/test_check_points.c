@@ -38,6 +38,43 @@ static void test_spread(void)
          "a long run does not overflow");
 }
 
+/* All indices once; after the first n of them, none of the parts between is longer than twice the shortest possible. */
+static bool spread_at_any_time(uint64_t count)
+{
+  bool seen[300] = {false};
+  uint64_t turn = 0;
+
+  for (uint64_t n = 1; n <= count; n++) {
+    uint64_t index = check_point_next(count, &turn), longest = 0, last = 0, step = 1;
+
+    if (index >= count || seen[index])
+      return false;
+    seen[index] = true;
+    for (uint64_t i = 0; i <= count; i++)
+      if (i == count || seen[i]) {
+        longest = i - last > longest ? i - last : longest;
+        last = i;
+      }
+    while (2 * step <= n)
+      step *= 2;
+    if (longest > (2 * count + step - 1) / step)
+      return false;
+  }
+  return true;
+}
+
+static void test_order(void)
+{
+  bool spread = true;
+  uint64_t turn = 0;
+
+  for (uint64_t count = 1; count <= 300; count++)
+    spread = spread && spread_at_any_time(count);
+  tap_ok(spread, "whenever it ends, the points tried are spread over all");
+  tap_ok(check_point_next(UINT64_MAX, &turn) == 0 && check_point_next(UINT64_MAX, &turn) == UINT64_MAX / 2 + 1,
+         "the order of very many does not overflow");
+}
+
 /* Of the points `first`, `first` + step, ...: how many of 64 go to a file in the first trial. */
 static unsigned to_file(uint64_t first, uint64_t step)
 {
@@ -68,6 +105,7 @@ static void test_modes(void)
 int main(void)
 {
   test_spread();
+  test_order();
   test_modes();
   return tap_done();
 }
