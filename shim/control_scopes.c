@@ -27,7 +27,7 @@ struct scope {
   uint64_t began; /* where in the journal; as the token, but of what was set too */
   uint64_t values[JOURNAL_SCOPE_VALUES];
 };
-static struct scope scopes[SCOPE_ROOM];
+LARGE_TABLE static struct scope scopes[SCOPE_ROOM];
 
 CONTROL_FUNCTION int perdure_shim_scope_begin(unsigned kind, const uint64_t *values, uint64_t *ret_token);
 CONTROL_FUNCTION int perdure_shim_scope_end(unsigned kind, uint64_t token);

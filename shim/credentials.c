@@ -17,9 +17,9 @@ static struct noted {
   uint64_t args[3];
   int64_t result;
   uint16_t id;
-} noted[NOTED_MAX];
+} noted[NOTED_MAX] LARGE_TABLE;
 static unsigned count;
-static uint32_t groups[GROUPS_MAX]; /* of the last setgroups */
+LARGE_TABLE static uint32_t groups[GROUPS_MAX]; /* of the last setgroups */
 
 /* The kernel forgets, when a process becomes another user, that it dies with its supervisor. */
 static void stay_bound(uint64_t signal)

@@ -8,7 +8,7 @@
 #define GROUPS_MAX 1024u
 #define GROUP_SIZE ((sizeof(struct curl_group) + 0xffff) & ~0xffffull)
 
-static struct curl_group *_Atomic groups[GROUPS_MAX];
+LARGE_TABLE static struct curl_group *_Atomic groups[GROUPS_MAX];
 static _Atomic uint32_t made;
 
 static struct curl_group *group_at(uint32_t i)

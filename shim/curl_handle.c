@@ -10,7 +10,7 @@
 #define HANDLES_ADDRESS 0x6c0000000000ull
 #define HANDLES_MAX 4096u
 
-static struct curl_handle *_Atomic handles[HANDLES_MAX];
+LARGE_TABLE static struct curl_handle *_Atomic handles[HANDLES_MAX];
 static _Atomic uint32_t made;
 
 struct curl_handle *handle_find(const void *easy)

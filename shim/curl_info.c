@@ -96,7 +96,7 @@ static void put(struct collecting *to, int info, const void *bytes, size_t lengt
 static const int *answered_infos(const struct curl_handle *handle, const struct curl_real *real, unsigned *ret_count)
 {
   static const int types[] = {INFO_STRING, INFO_LONG, INFO_DOUBLE, INFO_OFF_T};
-  static int answered[INFO_NUMBER_MAX * sizeof types / sizeof *types];
+  LARGE_TABLE static int answered[INFO_NUMBER_MAX * sizeof types / sizeof *types];
   static _Atomic unsigned answered_count;
   unsigned count = answered_count;
   if (!count) {

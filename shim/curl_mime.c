@@ -26,7 +26,7 @@ static struct mime_part {
   seek_function *seek;
   free_function *free;
   void *data;
-} parts[PARTS_MAX];
+} parts[PARTS_MAX] LARGE_TABLE;
 static _Atomic uint32_t part_count;
 
 static struct curl_handle *find_sender(void)

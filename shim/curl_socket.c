@@ -18,7 +18,7 @@ typedef int socket_function(void *easy, int fd, int what, void *data, void *own)
 typedef int timer_function(void *multi, long timeout_ms, void *data);
 
 enum { STAND_IN_NONE, STAND_IN_LEFT, STAND_IN_KNOWN };
-static uint8_t stand_ins[STAND_INS_MAX];
+LARGE_TABLE static uint8_t stand_ins[STAND_INS_MAX];
 
 /* ---- stand-ins ---- */
 

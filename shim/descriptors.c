@@ -22,7 +22,7 @@
 #define TABLE_SIZE 4096
 #define PLACEHOLDER_NAME "perdure:"
 
-static struct descriptor table[TABLE_SIZE];
+LARGE_TABLE static struct descriptor table[TABLE_SIZE];
 static _Atomic int table_end; /* above all that is known */
 static struct descriptor beyond;
 

@@ -49,8 +49,13 @@ static int64_t pass(struct call *call)
 #define OUT_VALUE(k) CALL_ARG_OUT_VALUE(k)
 #define INOUT_ARG(k, n) CALL_ARG_INOUT_ARG(k, n)
 
-/* A row with `generic` has no handler of its own: its class's is taken. */
 #define handle_generic NULL
+static call_handler *const handlers[] = {
+#define HANDLER(name, looks_at) [HANDLER_##name] = handle_##name,
+#include "shim/handlers.def"
+#undef HANDLER
+};
+#undef handle_generic
 
 static call_handler *const class_handlers[] = {
     [CALL_CLASS_PASS] = pass,
@@ -68,7 +73,7 @@ static call_handler *const class_handlers[] = {
 const struct call_shape call_shapes[CALL_ID_SYSTEM_MAX + 1] = {
 #define CALL(id, name, CLASS, handler_name, arguments, why, tested) \
   [(id) <= CALL_ID_SYSTEM_MAX ? (id) : CALL_ID_SYSTEM_MAX] = {      \
-      .handler = handle_##handler_name,                            \
+      .handler = HANDLER_##handler_name,                           \
       .class = CALL_CLASS_##CLASS,                                 \
       .known = 1,                                                  \
       .args = arguments,                                           \
@@ -90,7 +95,8 @@ const uint8_t call_arg_counts[CALL_ID_SYSTEM_MAX + 1] = {
 #undef CALL
 };
 
-static const char *const call_names[CALL_ID_SYSTEM_MAX + 1] = {
+#define NAME_ROOM 24
+static const char call_names[CALL_ID_SYSTEM_MAX + 1][NAME_ROOM] = {
 #define CALL(id, name, CLASS, handler_name, arguments, why, tested) \
   [(id) <= CALL_ID_SYSTEM_MAX ? (id) : CALL_ID_SYSTEM_MAX] = #name,
 #include "shim/calls.def"
@@ -98,7 +104,7 @@ static const char *const call_names[CALL_ID_SYSTEM_MAX + 1] = {
 };
 
 /* Named functions; the first cell is where all other rows fold. */
-static const char *const function_names[CALL_ID_NAMED_LAST - CALL_ID_NAMED_FIRST + 2] = {
+static const char function_names[CALL_ID_NAMED_LAST - CALL_ID_NAMED_FIRST + 2][NAME_ROOM] = {
 #define CALL(id, name, CLASS, handler_name, arguments, why, tested) \
   [(id) >= CALL_ID_NAMED_FIRST ? (id) - CALL_ID_NAMED_FIRST + 1 : 0] = #name,
 #include "shim/calls.def"
@@ -113,7 +119,7 @@ const char *call_shape_name(unsigned id)
 {
   if (id >= CALL_ID_NAMED_FIRST && id <= CALL_ID_NAMED_LAST)
     return function_names[id - CALL_ID_NAMED_FIRST + 1];
-  return id < CALL_ID_SYSTEM_MAX && call_names[id] ? call_names[id] : "rdtsc";
+  return id < CALL_ID_SYSTEM_MAX && call_names[id][0] ? call_names[id] : "rdtsc";
 }
 
 int64_t engine_enter(struct engine_frame *frame)
@@ -126,7 +132,7 @@ int64_t engine_enter(struct engine_frame *frame)
   const struct call_shape *shape = &call_shapes[number];
   if (!shape->known)
     return -ENOSYS;
-  call_handler *handler = shape->handler;
+  call_handler *handler = handlers[shape->handler];
   if (!handler) {
     if (shape->class == CALL_CLASS_PASS) {
       frame->raw = FRAME_PLAIN;

@@ -37,9 +37,13 @@ struct call {
 
 typedef int64_t call_handler(struct call *call);
 
-/* A row of calls.def, as the engine needs it. */
+/* Of a table that few programs use much of: all of them lie behind what every process writes, which then takes few pages;
+ * each page written is copied at every fork, and made at every exec. */
+#define LARGE_TABLE __attribute__((section(".bss.large")))
+
+/* A row of calls.def, as the engine needs it. No pointers: each page with one is the process's own from its start. */
 struct call_shape {
-  call_handler *handler;
+  uint8_t handler; /* a HANDLER_; generic: its class's is taken */
   uint8_t class;
   uint8_t known; /* the table has a row; all other numbers answer ENOSYS */
   uint32_t args[6];
@@ -56,6 +60,11 @@ const char *call_shape_name(unsigned id);
 #define HANDLER(name, looks_at) call_handler handle_##name;
 #include "shim/handlers.def"
 #undef HANDLER
+enum {
+#define HANDLER(name, looks_at) HANDLER_##name,
+#include "shim/handlers.def"
+#undef HANDLER
+};
 
 /* The classes' own, for rows without a handler. */
 call_handler handle_change;
@@ -102,9 +111,10 @@ struct engine {
   uint64_t image_position;        /* of the image's START: the same in every attempt */
   uint64_t (*clock_original)(int clock, void *timespec); /* the vDSO's own, or NULL */
   uint64_t original[BOUNDARY_SLOT_COUNT];
+  const char *preload;      /* path of the shim; "": unknown */
+  const char *run_variable; /* "PERDURE_RUN=..." */
+  char texts[2 * 4096 + 16]; /* both, one after the other */
   char directory[4096]; /* the working directory as the program knows it */
-  char preload[4096];   /* path of the shim */
-  char run_variable[4096]; /* "PERDURE_RUN=..." */
 };
 extern struct engine engine;
 

@@ -14,7 +14,7 @@
 
 __thread uint64_t engine_stack_top __attribute__((tls_model("initial-exec")));
 /* Which thread has which stack; a thread that is gone gives its own to the next. */
-static _Atomic int32_t stack_owners[STACK_MAX];
+LARGE_TABLE static _Atomic int32_t stack_owners[STACK_MAX];
 static _Atomic uint32_t stack_next;
 
 /* The stack of a thread that has ended, or -1. Looks at a few: threads that come and go do not add up. */

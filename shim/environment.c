@@ -107,7 +107,7 @@ int64_t environment_with_ours(char *const *environment, char ***ret_environment)
   text += put_variable(text, "LD_PRELOAD", engine.preload, preload);
   block->pointers[used++] = text;
   text += put_variable(text, "GLIBC_TUNABLES", TUNABLE, tunables);
-  block->pointers[used++] = engine.run_variable;
+  block->pointers[used++] = (char *)engine.run_variable;
   for (uint64_t i = 0; i < count; i++)
     if (!after_name(environment[i], "LD_PRELOAD") && !after_name(environment[i], "GLIBC_TUNABLES") &&
         !after_name(environment[i], "PERDURE_RUN"))

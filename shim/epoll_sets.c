@@ -16,7 +16,7 @@ struct member {
   uint64_t data;
 };
 
-static struct member members[MEMBERS_MAX];
+LARGE_TABLE static struct member members[MEMBERS_MAX];
 static unsigned member_count;
 
 /* As the kernel takes it: packed. */

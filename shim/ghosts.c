@@ -21,7 +21,7 @@ struct ghost {
 };
 
 /* Of the process that goes live, while it does. */
-static struct ghost ghosts[GHOST_MAX];
+LARGE_TABLE static struct ghost ghosts[GHOST_MAX];
 static unsigned ghost_count;
 
 __attribute__((noreturn)) static void cannot_build(const char *path, int64_t error)

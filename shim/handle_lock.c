@@ -20,7 +20,7 @@ struct own_lock {
   struct flock range;
 };
 
-static struct own_lock own_locks[OWN_MAX];
+LARGE_TABLE static struct own_lock own_locks[OWN_MAX];
 static unsigned own_count;
 
 static bool of_process(const struct call *call)

@@ -20,7 +20,7 @@ struct thread_number {
   int32_t real;
 };
 
-static struct thread_number threads[THREAD_MAX];
+LARGE_TABLE static struct thread_number threads[THREAD_MAX];
 static _Atomic uint32_t thread_count;
 
 static int32_t seen(int i)
@@ -101,7 +101,7 @@ int64_t identity_real(int64_t number)
 
 const char *identity_path(const char *path)
 {
-  static char slots[PATH_SLOTS][PATH_SLOT_SIZE];
+  LARGE_TABLE static char slots[PATH_SLOTS][PATH_SLOT_SIZE];
   static _Atomic uint32_t next;
   const char folder[] = "/proc/";
   uint64_t number = 0;

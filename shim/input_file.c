@@ -16,7 +16,7 @@
 static int64_t kept = -1;
 static const char *kept_path; /* in the feed: the same file has the same address */
 
-static uint8_t window[8192];
+LARGE_TABLE static uint8_t window[8192];
 static uint64_t window_offset, window_length;
 
 static int64_t open_file(const char *path)

@@ -25,11 +25,11 @@
 #define MAPS_ROOM (64u << 10)
 #define MAPS_ADDRESS (TAIL_ADDRESS - (4ull << 32))
 
-static struct store_id mapped[MAPPED_MAX];
+LARGE_TABLE static struct store_id mapped[MAPPED_MAX];
 static _Atomic uint32_t mapped_count;
 static bool ghosts_mapped;
 
-static struct tail_kept stored_to[STORED_TO_MAX];
+LARGE_TABLE static struct tail_kept stored_to[STORED_TO_MAX];
 static _Atomic uint32_t stored_to_count;
 
 bool file_is_mapped(uint64_t device, uint64_t inode, uint64_t birth_ns)
@@ -342,7 +342,7 @@ struct left {
   uint64_t offset, length;
 };
 
-static struct left left[LEFT_MAX];
+LARGE_TABLE static struct left left[LEFT_MAX];
 static uint32_t left_count;
 static uint64_t going_begin, going_end;
 

@@ -21,7 +21,7 @@ struct held {
   int32_t fd; /* 0: none */
 };
 
-static struct held held[HELD_MAX];
+LARGE_TABLE static struct held held[HELD_MAX];
 static unsigned held_next;
 
 unsigned passed_list(const void *control, uint64_t length, int fds[PASSED_MAX])

@@ -16,7 +16,7 @@
 #define NUMBER_FIRST_REPLAY 960
 #define SHOWN_MAX 65536u
 
-static _Atomic uint64_t shown[SHOWN_MAX / 64];
+LARGE_TABLE static _Atomic uint64_t shown[SHOWN_MAX / 64];
 
 bool passing_show(int fd)
 {

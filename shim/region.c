@@ -23,7 +23,7 @@ enum { SIZE_NOTED = 1, COPIED = 2 };
 static struct seen {
   uint64_t device, inode;
   uint32_t kept;
-} seen[SEEN_ROOM];
+} seen[SEEN_ROOM] LARGE_TABLE;
 static uint32_t seen_since; /* regions_begun then */
 
 void region_began(void)

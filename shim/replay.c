@@ -106,7 +106,7 @@ static const struct journal_entry *wait_for_turn(void)
 #define STREAM_MAX 1024
 #define PATIENCE_S 1
 
-static _Atomic uint64_t asleep[STREAM_MAX]; /* the word of memory that the stream waits for, or 0 */
+LARGE_TABLE static _Atomic uint64_t asleep[STREAM_MAX]; /* the word of memory that the stream waits for, or 0 */
 
 void replay_sleeps(uint64_t word)
 {

@@ -36,11 +36,11 @@ struct action {
   uint64_t mask;
 };
 
-static struct action actions[SIGNAL_MAX]; /* the program's, where `arrive` stands for it */
+LARGE_TABLE static struct action actions[SIGNAL_MAX]; /* the program's, where `arrive` stands for it */
 static uint64_t handled;                  /* a bit for each of these */
 static uint64_t kept_off;                 /* in replay, behind the thread's last entry: what was handled or blocked since */
 
-static siginfo_t waiting_info[SIGNAL_MAX];
+LARGE_TABLE static siginfo_t waiting_info[SIGNAL_MAX];
 static volatile uint64_t waiting; /* a bit for each signal that has come between calls */
 static int32_t timer = -1;        /* ends the patience */
 static volatile int expected;     /* the next of this number is journaled already */

@@ -45,12 +45,13 @@ static bool ends_with(const char *text, size_t length, const char *end)
 static void find_preload(char *const *environment)
 {
   const char *list = environment_value(environment, "LD_PRELOAD");
+  engine.preload = engine.texts;
   while (list && *list) {
     size_t length = 0;
     while (list[length] && list[length] != ':' && list[length] != ' ')
       length++;
-    if (ends_with(list, length, SHIM_NAME) && length < sizeof engine.preload) {
-      raw_copy(engine.preload, list, length);
+    if (ends_with(list, length, SHIM_NAME) && length < PATH_ROOM) {
+      raw_copy(engine.texts, list, length);
       return;
     }
     list += length + (list[length] != 0);
@@ -192,14 +193,6 @@ static void map_feed(void)
   map_at(fd, FEED_ADDRESS, header->feed_size, 0, PROT_READ);
   raw_syscall1(SYS_close, (uint64_t)fd);
   engine.feed = (const struct feed_header *)FEED_ADDRESS;
-}
-
-/* What this constructor has left on the stack differs between live and replay, and main() will lie
- * there. */
-__attribute__((noinline)) static void clear_stack(void)
-{
-  uint8_t below[64 << 10];
-  raw_fill(below, 0, sizeof below);
 }
 
 static void redirect(const void *auxv)
@@ -386,40 +379,53 @@ static void begin_image(const Elf64_auxv_t *auxv, const struct image_text *image
   record_start(&call, random, image, first);
 }
 
-__attribute__((constructor)) static void start(int argc, char **argv, char **environment)
+/* What the kernel gave the image. */
+struct given {
+  const char *tail_path;
+  char **environment;
+  const Elf64_auxv_t *auxv;
+};
+
+static void begin(void *argument)
 {
-  char **end = environment;
-  while (*end)
-    end++;
-  const Elf64_auxv_t *auxv = (const Elf64_auxv_t *)(end + 1);
-  find_preload(environment);
-  const char *tail_path = environment_value(environment, "PERDURE_RUN");
-  if (!tail_path)
-    run_supervised(argc, argv, environment);
+  const struct given *given = argument;
   /* First, since another library's function of that name (a sanitizer's) may make calls, or begin this
    * program anew with what the environment says now. */
-  static struct image_text image;
+  LARGE_TABLE static struct image_text image;
   dl_iterate_phdr(put_image, &image);
-  size_t used = path_put_text(engine.run_variable, 0, "PERDURE_RUN=");
-  path_put_text(engine.run_variable, used, tail_path);
-  engine.pid_real = (int32_t)raw_syscall0(SYS_getpid);
-  map_tail(tail_path);
+  char *run_variable = engine.texts + raw_length(engine.preload) + 1;
+  path_put_text(run_variable, path_put_text(run_variable, 0, "PERDURE_RUN="), given->tail_path);
+  engine.run_variable = run_variable;
+  map_tail(given->tail_path);
   map_feed();
   bool first = process_find_own();
   if (!engine.process)
-    quit("the run does not know this process: ", tail_path);
+    quit("the run does not know this process: ", given->tail_path);
   if (engine.tail.header->mode == TAIL_MODE_LIVE) {
     atomic_store(&engine.process->live, 1);
     atomic_store(&engine.tail.header->live, 1);
   }
   if (raw_syscall2(SYS_getcwd, (uint64_t)engine.directory, sizeof engine.directory) <= 0)
     engine.directory[0] = 0;
-  environment_take_out_ours(environment);
-  redirect(auxv);
+  environment_take_out_ours(given->environment);
+  redirect(given->auxv);
   process_shows_life();
-  begin_image(auxv, &image, first);
+  begin_image(given->auxv, &image, first);
   tsc_trap_if_needed();
   signals_exec_over();
+}
+
+/* On the engine's stack: what this leaves on the program's differs between live and replay, and main() will lie there. */
+__attribute__((constructor)) static void start(int argc, char **argv, char **environment)
+{
+  char **end = environment;
+  while (*end)
+    end++;
+  struct given given = {environment_value(environment, "PERDURE_RUN"), environment, (const Elf64_auxv_t *)(end + 1)};
+  find_preload(environment);
+  if (!given.tail_path)
+    run_supervised(argc, argv, environment);
+  engine.pid_real = (int32_t)raw_syscall0(SYS_getpid);
   engine_stack_make();
-  clear_stack();
+  engine_stack_run(begin, &given);
 }

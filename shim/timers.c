@@ -30,12 +30,13 @@ struct noted {
   bool absolute;
 };
 
-static struct noted noted[NOTED_MAX];
+LARGE_TABLE static struct noted noted[NOTED_MAX];
 
 /* What timer_create was told. */
 static struct made {
   int32_t clock, signal;
-} made_timers[NOTED_MAX];
+} made_timers[NOTED_MAX] LARGE_TABLE;
+static bool in_use; /* either of them */
 
 static uint64_t nanoseconds(const struct timespec *time)
 {
@@ -77,6 +78,7 @@ static struct noted *noted_of(unsigned place)
 
 static void note(unsigned place, const struct noted *timer)
 {
+  in_use = true;
   *noted_of(place) = timer->value_ns ? *timer : (struct noted){0};
 }
 
@@ -159,8 +161,10 @@ int64_t handle_timer_make(struct call *call)
   replay_deliver(call, entry);
   if (result != entry->result || (result == 0 && made != *number))
     engine_failed(TAIL_REPORT_FAILED, "a timer cannot be made again as it was", "", result);
-  if (result == 0 && made >= 0 && made < NOTED_MAX)
+  if (result == 0 && made >= 0 && made < NOTED_MAX) {
+    in_use = true;
     made_timers[made] = (struct made){(int32_t)call->args[0], call->args[1] ? event.sigev_signo : SIGALRM};
+  }
   replay_advance(entry);
   return result;
 }
@@ -240,6 +244,9 @@ void timers_go_live(void)
 
 void timers_of_child(void)
 {
+  if (!in_use)
+    return;
+  in_use = false;
   raw_fill(noted, 0, sizeof noted);
   raw_fill(made_timers, 0, sizeof made_timers);
 }

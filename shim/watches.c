@@ -21,11 +21,11 @@ struct watch {
   char path[512];
 };
 
-static struct watch watches[WATCH_MAX];
+LARGE_TABLE static struct watch watches[WATCH_MAX];
 static unsigned watch_count;
 
 /* Watches on which an event stands for IN_Q_OVERFLOW; 0: told. */
-static _Atomic int32_t overflows[WATCH_MAX];
+LARGE_TABLE static _Atomic int32_t overflows[WATCH_MAX];
 static _Atomic uint32_t overflow_count;
 
 static int64_t add_watch(int fd, const char *path, uint64_t mask)

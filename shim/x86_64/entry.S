@@ -260,6 +260,29 @@ engine_entry_\name:
 	vdso_entry getcpu, 309
 	vdso_entry clock_getres, 229
 
+	/* void engine_stack_run(void (*run)(void *), void *argument) */
+	.p2align 4
+	.globl	engine_stack_run
+	.hidden	engine_stack_run
+	.type	engine_stack_run, @function
+engine_stack_run:
+	.cfi_startproc
+	pushq	%rbp
+	.cfi_adjust_cfa_offset 8
+	.cfi_offset rbp, -16
+	movq	%rsp, %rbp
+	.cfi_def_cfa_register rbp
+	movq	%rdi, %rax
+	movq	%rsi, %rdi
+	switch_stack
+	andq	$-16, %rsp
+	call	*%rax
+	leave
+	.cfi_def_cfa rsp, 8
+	ret
+	.cfi_endproc
+	.size	engine_stack_run, . - engine_stack_run
+
 	.section .tbss, "awT", @nobits
 	.p2align 3
 	.globl	engine_tls_next

@@ -81,6 +81,9 @@ extern const uint8_t engine_entry_clock_getres[] __attribute__((visibility("hidd
 extern __thread uint64_t engine_stack_top
     __attribute__((visibility("hidden"), tls_model("initial-exec")));
 
+/* Runs a function of the engine's on that stack. */
+void engine_stack_run(void (*run)(void *), void *argument) __attribute__((visibility("hidden")));
+
 /* The engine's: called for every redirected system call, on the caller's stack, with signals as the
  * program has them. Compiled with -mgeneral-regs-only: vector state is the program's. Returns the
  * result or a negative errno, unless it set frame->raw. */
