@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the subcommands share: saying, finding the run, finding the shim. */
 #include "cli/command.h"
+#include "cli/progress_line.h"
 
 #include "journal/tail.h"
 #include "supervisor/redis_address.h"
@@ -214,7 +215,7 @@ bool command_run_options(const struct command_line *line, const char *shim,
     .retry_exit = line->given[OPTION_RETRY_EXIT],
     .from_failure = line->given[OPTION_FROM_FAILURE],
     .replayable = line->given[OPTION_REPLAYABLE],
-    .say = say, .context = &voice,
+    .say = say, .progress = line->given[OPTION_PROGRESS] ? progress_line_show : NULL, .context = &voice,
   };
 
   voice = (struct voice){.quiet = line->given[OPTION_QUIET], .verbose = line->given[OPTION_VERBOSE]};

@@ -128,6 +128,7 @@ static int intent_end(struct analysis *analysis, struct stream *stream, struct o
 {
   if (!journal_find_segment(intent->entry, SEGMENT_OPAQUE, -1))
     return intent_drop(analysis, stream, intent);
+  stream->command_at = intent->entry->position;
   intent_unlink(analysis, stream, intent);
   open_intent_free(intent);
   return 0;
@@ -204,8 +205,7 @@ static int add_attempt(struct analysis *analysis, const struct journal_entry *en
   return analysis_count_attempt(analysis, entry);
 }
 
-static int add_intent(struct analysis *analysis, struct stream *stream,
-                      const struct journal_entry *entry, uint64_t seq)
+static int add_intent(struct analysis *analysis, struct stream *stream, const struct journal_entry *entry, uint64_t seq)
 {
   if (stream->open_count == OPEN_INTENT_DEPTH_MAX)
     return -EBADMSG;
@@ -252,8 +252,7 @@ static struct stream *stream_of_intent(const struct analysis *analysis, struct s
   return stream;
 }
 
-static int add_result(struct analysis *analysis, struct stream *stream,
-                      const struct journal_entry *entry)
+static int add_result(struct analysis *analysis, struct stream *stream, const struct journal_entry *entry)
 {
   stream = stream_of_intent(analysis, stream, entry);
   struct open_intent *intent = find_open(stream, entry->call, exchange_of(entry));
@@ -284,12 +283,12 @@ static int add_fork(struct analysis *analysis, const struct journal_entry *inten
 
 /* An exec has closed its own intent, and has ended the process's other threads in theirs: in no
  * replay do these get further. */
-static int add_start(struct analysis *analysis, struct stream *stream,
-                     const struct journal_entry *entry)
+static int add_start(struct analysis *analysis, struct stream *stream, const struct journal_entry *entry)
 {
   struct open_intent *top = stream->open;
   analysis_scopes_leave(analysis, stream->process);
   if (top && change_of(top->entry->call)->kind == CHANGE_EXEC) {
+    stream->command_at = top->entry->position;
     intent_unlink(analysis, stream, top);
     open_intent_free(top);
   }

@@ -105,6 +105,20 @@ void analysis_signal_came(struct analysis *analysis, const struct journal_entry 
   }
 }
 
+uint32_t analysis_ended_commands(const struct analysis *analysis, uint64_t *ret_newest, uint32_t newest_max)
+{
+  uint32_t count = 0, newest = 0;
+  for (uint32_t i = analysis->stream_count; i-- > 0;) {
+    const struct stream *stream = &analysis->streams[i];
+    if (!stream->pid || !stream->over || !stream->command_at)
+      continue;
+    count++;
+    if (newest < newest_max)
+      ret_newest[newest++] = stream->command_at;
+  }
+  return count;
+}
+
 uint32_t analysis_processes_running(const struct analysis *analysis)
 {
   uint32_t count = 0;

@@ -42,6 +42,7 @@ struct stream {
   bool needs_image; /* of a first thread: it was to have a program of its own */
   bool has_image;
   bool skipped;     /* its entries are not fed */
+  uint64_t command_at; /* of a first thread: position of the intent that has executed its newest program; 0: none */
   uint64_t born;    /* position: what was last when it was first told of */
   uint64_t waited_at; /* position of the wait */
   bool waited;      /* of a first thread: its parent knows how it ended */

@@ -48,6 +48,10 @@ void analysis_free(struct analysis *analysis);
 /* After the end: may a remote change of the stream be made twice, where `unsaid` holds of what the program has not said? */
 bool analysis_repeats(const struct analysis *analysis, uint32_t stream, bool unsaid);
 
+/* How many commands have ended: processes that the run has made, and that have executed a program. Up to newest_max of them go to
+ * ret_newest, those that began last first: positions of the intents that have executed them. */
+uint32_t analysis_ended_commands(const struct analysis *analysis, uint64_t *ret_newest, uint32_t newest_max);
+
 /* What the command needs to know of a run. */
 struct analysis_summary {
   uint64_t entry_count;

@@ -8,6 +8,7 @@
  *   run_prepare   a new run's store and tail; or run_resume: what the journal says, and the feed
  *   run_outer     what the run was started with: standard input, output, and other descriptors
  *   run_spawn     the program's process
+ *   run_progress  which commands have ended and which one runs, for whoever wants to know meanwhile
  *   run_wait      signals and job control while it runs
  *   run_conclude  how it ended: the state, the line for a person, the exit status
  *   run_failure   it has exited with a failure: what failed, and from where it can be tried again
@@ -64,6 +65,12 @@ enum run_loudness { SAY_ERROR, SAY_NOTICE, SAY_DETAIL };
 void say_list(void (*say)(enum run_loudness loudness, const char *line, void *context), void *context,
               enum run_loudness loudness, const char *format, va_list arguments);
 
+/* The commands of a live run. */
+struct run_progress {
+  uint64_t done;       /* have ended, in all attempts */
+  const char *running; /* the one that began last of those that run, quoted for a shell; "": none */
+};
+
 struct run_options {
   const char *id;        /* NULL: made from the command */
   const char *directory; /* perdure's directory; NULL: from the environment */
@@ -86,6 +93,9 @@ struct run_options {
   uint64_t crash_at;     /* kill point that this attempt dies at, from 1; 0: none */
   /* One line for a person, without a newline; also called from the drain's thread. */
   void (*say)(enum run_loudness loudness, const char *line, void *context);
+  /* Told again and again, from another thread, how far the run's commands are; NULL at the attempt's end. NULL: nobody wants
+   * to know. */
+  void (*progress)(const struct run_progress *progress, void *context);
   void *context;
 };
 

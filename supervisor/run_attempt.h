@@ -136,8 +136,13 @@ int run_set_state(struct store *store, enum run_state state, struct failure *fai
 /* -ENOENT: the store was never finished: the run never began. */
 int run_get_state(struct store *store, enum run_state *ret_state, struct failure *failure);
 
+/* run_skipped.c: says which commands have ended and are not run again; nothing where there are none. */
+void run_skipped_say(const struct run_attempt *attempt, const struct analysis *analysis);
+
 /* run_report.c: says in one line why the shim stopped the program; the exit status for it. */
 int run_report_say(const struct run_attempt *attempt, const struct tail_report *report);
+/* A copy of the entry at `position`, its secrets hidden, for the caller to free. */
+int run_report_find(struct store *store, uint64_t position, struct journal_entry **ret_entry, uint64_t *ret_seq);
 /* The entry at `position`, as log prints it, with its seq. */
 int run_report_entry(struct store *store, uint64_t position, uint64_t *ret_seq, char *ret_line,
                      size_t size);

@@ -14,65 +14,55 @@
 
 #define NONE SIZE_MAX
 
-struct loading {
-  struct run_commands *commands;
-  size_t room;
-  size_t *of_stream; /* index of its process, or NONE */
-  size_t stream_room;
-  unsigned attempt;
-  struct failure *failure;
-};
-
-static size_t *stream_place(struct loading *loading, uint32_t stream)
+static size_t *stream_place(struct run_commands *commands, uint32_t stream)
 {
-  if (stream >= loading->stream_room) {
+  if (stream >= commands->stream_room) {
     size_t room = 2 * (size_t)stream + 64;
-    size_t *grown = realloc(loading->of_stream, room * sizeof *grown);
+    size_t *grown = realloc(commands->of_stream, room * sizeof *grown);
     if (grown == NULL)
       return NULL;
-    for (size_t i = loading->stream_room; i < room; i++)
+    for (size_t i = commands->stream_room; i < room; i++)
       grown[i] = NONE;
-    loading->of_stream = grown;
-    loading->stream_room = room;
+    commands->of_stream = grown;
+    commands->stream_room = room;
   }
-  return &loading->of_stream[stream];
+  return &commands->of_stream[stream];
 }
 
-static struct run_command *process_of(struct loading *loading, uint32_t stream)
+static struct run_command *process_of(struct run_commands *commands, uint32_t stream)
 {
-  size_t index = stream < loading->stream_room ? loading->of_stream[stream] : NONE;
-  return index == NONE ? NULL : &loading->commands->list[index];
+  size_t index = stream < commands->stream_room ? commands->of_stream[stream] : NONE;
+  return index == NONE ? NULL : &commands->list[index];
 }
 
 /* A process whose first thread has that stream; `parent` may be its own index. */
-static struct run_command *add_process(struct loading *loading, uint32_t stream, size_t parent)
+static struct run_command *add_process(struct run_commands *commands, uint32_t stream, size_t parent)
 {
-  struct run_commands *commands = loading->commands;
-  size_t *place = stream_place(loading, stream);
-  if (place != NULL && commands->count == loading->room) {
-    size_t room = loading->room == 0 ? 16 : 2 * loading->room;
+  size_t *place = stream_place(commands, stream);
+  if (place != NULL && commands->count == commands->room) {
+    size_t room = commands->room == 0 ? 16 : 2 * commands->room;
     struct run_command *grown = realloc(commands->list, room * sizeof *grown);
     if (grown == NULL)
       return NULL;
     commands->list = grown;
-    loading->room = room;
+    commands->room = room;
   }
   if (place == NULL)
     return NULL;
   *place = commands->count;
   struct run_command *made = &commands->list[commands->count++];
-  *made = (struct run_command){.parent = parent, .first_attempt = loading->attempt};
+  *made = (struct run_command){.parent = parent, .first_attempt = commands->attempt};
   made->depth = parent == *place ? 0 : commands->list[parent].depth + 1;
   return made;
 }
 
-static int add_child(struct loading *loading, const struct journal_entry *intent)
+static int add_child(struct run_commands *commands, const struct journal_entry *intent)
 {
-  const struct run_command *maker = process_of(loading, intent->stream);
+  const struct run_command *maker = process_of(commands, intent->stream);
   uint32_t stream;
   if (maker == NULL || !analysis_fork_stream(intent, &stream))
     return 0;
-  struct run_command *made = add_process(loading, stream, (size_t)(maker - loading->commands->list));
+  struct run_command *made = add_process(commands, stream, (size_t)(maker - commands->list));
   if (made == NULL)
     return -ENOMEM;
   made->began_ns = intent->time_ns;
@@ -93,12 +83,12 @@ static int take_words(struct run_command *command, const struct journal_entry *i
   return 0;
 }
 
-static void take_end(struct loading *loading, const struct journal_entry *wait)
+static void take_end(struct run_commands *commands, const struct journal_entry *wait)
 {
   int status;
   int32_t pid = analysis_ended_child(wait, &status);
-  for (size_t i = loading->commands->count; pid != 0 && i-- > 0;) {
-    struct run_command *command = &loading->commands->list[i];
+  for (size_t i = commands->count; pid != 0 && i-- > 0;) {
+    struct run_command *command = &commands->list[i];
     if (command->pid != pid)
       continue;
     command->status = status;
@@ -109,45 +99,45 @@ static void take_end(struct loading *loading, const struct journal_entry *wait)
   }
 }
 
-static int take_intent(struct loading *loading, struct run_command *command, const struct journal_entry *entry)
+static int take_intent(struct run_commands *commands, struct run_command *command, const struct journal_entry *entry)
 {
   const struct call_row *row = call_table_find(entry->call);
   bool executes = entry->call == SYS_execve || entry->call == SYS_execveat;
   bool changes = row != NULL && (row->class == CALL_CLASS_CHANGE_LOCAL || row->class == CALL_CLASS_CHANGE_REMOTE);
   command->changes += changes || journal_find_segment(entry, SEGMENT_OPAQUE, -1) != NULL;
-  return executes ? take_words(command, entry) : add_child(loading, entry);
+  return executes ? take_words(command, entry) : add_child(commands, entry);
 }
 
-static int take_thread(struct loading *loading, const struct journal_entry *clone)
+static int take_thread(struct run_commands *commands, const struct journal_entry *clone)
 {
   if (clone->call != SYS_clone || !(entry_arg(clone, 0) & CLONE_THREAD) || clone->result < 0 ||
       clone->result >= UINT32_MAX - 1)
     return 0;
-  size_t process = loading->of_stream[clone->stream], *place = stream_place(loading, (uint32_t)clone->result);
+  size_t process = commands->of_stream[clone->stream], *place = stream_place(commands, (uint32_t)clone->result);
   if (place == NULL)
     return -ENOMEM;
   *place = process;
   return 0;
 }
 
-static int take(struct loading *loading, const struct journal_entry *entry)
+static int take(struct run_commands *commands, const struct journal_entry *entry)
 {
   if (entry->kind == JOURNAL_ATTEMPT) {
-    loading->attempt = (unsigned)entry->result;
+    commands->attempt = (unsigned)entry->result;
     return 0;
   }
-  if (entry->kind == JOURNAL_START && loading->commands->count == 0) {
-    struct run_command *first = add_process(loading, entry->stream, 0);
+  if (entry->kind == JOURNAL_START && commands->count == 0) {
+    struct run_command *first = add_process(commands, entry->stream, 0);
     if (first == NULL)
       return -ENOMEM;
     first->began_ns = entry->time_ns;
     first->pid = (int32_t)entry_arg(entry, 0);
   }
-  struct run_command *command = process_of(loading, entry->stream);
+  struct run_command *command = process_of(commands, entry->stream);
   if (command == NULL)
     return 0;
-  if (command->attempts == 0 || loading->attempt >= command->first_attempt + command->attempts)
-    command->attempts = loading->attempt - command->first_attempt + 1;
+  if (command->attempts == 0 || commands->attempt >= command->first_attempt + command->attempts)
+    command->attempts = commands->attempt - command->first_attempt + 1;
   if (!command->ended)
     command->ended_ns = entry->time_ns;
   switch (entry->kind) {
@@ -155,10 +145,10 @@ static int take(struct loading *loading, const struct journal_entry *entry)
     command->pid = (int32_t)entry_arg(entry, 0);
     return 0;
   case JOURNAL_INTENT:
-    return take_intent(loading, command, entry);
+    return take_intent(commands, command, entry);
   case JOURNAL_COMPLETE:
-    take_end(loading, entry);
-    return take_thread(loading, entry);
+    take_end(commands, entry);
+    return take_thread(commands, entry);
   case JOURNAL_EXIT:
     command->ended = true;
     command->status = (int)entry->result;
@@ -167,23 +157,26 @@ static int take(struct loading *loading, const struct journal_entry *entry)
   return 0;
 }
 
-int run_commands_load(struct run_reader *reader, const char *command, struct run_commands *ret_commands,
-                      struct failure *failure)
+int run_commands_read(struct run_commands *commands, struct run_reader *reader, struct failure *failure)
 {
-  struct run_commands commands = {0};
-  struct loading loading = {.commands = &commands, .attempt = 1, .failure = failure};
   const struct journal_entry *entry;
   uint64_t seq;
   int error;
 
-  while ((error = run_reader_next(reader, &entry, &seq, failure)) == 0 && entry != NULL && error == 0) {
-    error = take(&loading, entry);
-    if (error < 0) {
-      failure_set(failure, error, "cannot read the commands of the run: out of memory; free some");
-      break;
-    }
-  }
-  free(loading.of_stream);
+  if (commands->attempt == 0)
+    commands->attempt = 1;
+  while ((error = run_reader_next(reader, &entry, &seq, failure)) == 0 && entry != NULL)
+    if (take(commands, entry) < 0)
+      return failure_set(failure, -ENOMEM, "cannot read the commands of the run: out of memory; free some");
+  return error;
+}
+
+int run_commands_load(struct run_reader *reader, const char *command, struct run_commands *ret_commands,
+                      struct failure *failure)
+{
+  struct run_commands commands = {0};
+  int error = run_commands_read(&commands, reader, failure);
+
   if (error == 0 && commands.count > 0 && commands.list[0].words == NULL) {
     commands.list[0].words = strdup(command);
     if (commands.list[0].words == NULL)
@@ -202,5 +195,6 @@ void run_commands_release(struct run_commands *commands)
   for (size_t i = 0; i < commands->count; i++)
     free(commands->list[i].words);
   free(commands->list);
+  free(commands->of_stream);
   *commands = (struct run_commands){0};
 }

@@ -21,7 +21,15 @@ struct run_command {
 struct run_commands {
   struct run_command *list; /* in the order in which they began */
   size_t count;
+  /* the walk's own */
+  size_t room;
+  size_t *of_stream; /* index of its process, or SIZE_MAX */
+  size_t stream_room;
+  unsigned attempt;
 };
+
+/* Goes on with what the reader has now; of a live run, call again later. {0} is a beginning. */
+int run_commands_read(struct run_commands *commands, struct run_reader *reader, struct failure *failure);
 
 /* command: that the run was started with. -errno and nothing to release. */
 int run_commands_load(struct run_reader *reader, const char *command, struct run_commands *ret_commands,

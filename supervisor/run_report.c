@@ -39,20 +39,12 @@ static void print_entry(const struct journal_entry *entry, uint64_t seq, char *r
   static char line[FORMAT_ENTRY_SIZE_MAX];
   const char *call;
 
-  struct journal_entry *copy = malloc(entry->size);
-
-  if (copy != NULL) {
-    memcpy(copy, entry, entry->size);
-    secrets_hide_entry(copy);
-    format_entry(copy, seq, line, sizeof line);
-  }
-  free(copy);
+  format_entry(entry, seq, line, sizeof line);
   call = strstr(line, "] ");
   snprintf(ret_line, size, "%s", call != NULL ? call + 2 : line);
 }
 
-int run_report_entry(struct store *store, uint64_t position, uint64_t *ret_seq, char *ret_line,
-                     size_t size)
+int run_report_find(struct store *store, uint64_t position, struct journal_entry **ret_entry, uint64_t *ret_seq)
 {
   const struct journal_entry *entry;
   struct store_cursor *cursor;
@@ -67,13 +59,29 @@ int run_report_entry(struct store *store, uint64_t position, uint64_t *ret_seq, 
   while ((error = store_cursor_next(cursor, &entry, &seq, &ignored)) == 0 && entry != NULL)
     if (entry->position == position)
       break;
-  if (error == 0 && entry == NULL)
-    error = -ENOENT;
+  struct journal_entry *copy = error == 0 && entry != NULL ? malloc(entry->size) : NULL;
+  if (error == 0 && copy == NULL)
+    error = entry == NULL ? -ENOENT : -ENOMEM;
   if (error == 0) {
-    print_entry(entry, seq, ret_line, size);
+    memcpy(copy, entry, entry->size);
+    secrets_hide_entry(copy);
+    *ret_entry = copy;
     *ret_seq = seq;
   }
   store_cursor_close(cursor);
+  return error;
+}
+
+int run_report_entry(struct store *store, uint64_t position, uint64_t *ret_seq, char *ret_line,
+                     size_t size)
+{
+  struct journal_entry *entry;
+  int error = run_report_find(store, position, &entry, ret_seq);
+
+  if (error == 0) {
+    print_entry(entry, *ret_seq, ret_line, size);
+    free(entry);
+  }
   return error;
 }
 

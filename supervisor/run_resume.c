@@ -237,6 +237,8 @@ static int begin_again(struct run_attempt *attempt, struct analysis *analysis,
     error = write_store(attempt, failure);
   if (error == 0)
     say_resuming(attempt, summary);
+  if (error == 0)
+    run_skipped_say(attempt, analysis);
   return error;
 }
 

@@ -2,6 +2,7 @@
 /* From the command line to the program's exit status: run_start(). See run.h for what a crash leaves. */
 #include "supervisor/replication.h"
 #include "supervisor/run_interrupt.h"
+#include "supervisor/run_progress.h"
 #include "supervisor/run_replicas.h"
 #include "supervisor/run_replication.h"
 
@@ -145,7 +146,9 @@ int run_attempt_run(struct run_attempt *attempt, bool drained, struct run_end *r
     attempt->spawned = true;
     if (attempt->replication)
       replication_watch(attempt->replication, pid);
+    struct run_progress_thread *progress = run_progress_start(attempt);
     error = run_wait(pid, ret_end, failure);
+    run_progress_stop(progress);
     if (error < 0) { /* it must not go on unwatched */
       kill(pid, SIGKILL);
       waitpid(pid, NULL, 0);
