@@ -51,7 +51,8 @@ static void wake_drain(struct tail_header *header)
 /* Waits until the ring has room up to `end`. */
 static void wait_for_room(struct tail_header *header, uint64_t end)
 {
-  while (end > atomic_load_explicit(&header->drained, memory_order_acquire) + header->ring_size) {
+  while (end > atomic_load_explicit(&header->drained, memory_order_acquire) + header->ring_size &&
+         !atomic_load(&header->left)) {
     uint32_t seen = atomic_load(&header->drained_futex);
     atomic_fetch_add(&header->writers_waiting, 1);
     wake_drain(header);
@@ -110,13 +111,18 @@ uint64_t tail_append(const struct tail *tail, const struct tail_draft *draft)
 {
   struct tail_header *header = tail->header;
   die_if_over(header);
+  if (__builtin_expect(atomic_load_explicit(&header->left, memory_order_relaxed), 0))
+    return TAIL_NOWHERE;
   size_t size = draft_size(draft);
   assert(size <= JOURNAL_ENTRY_SIZE_MAX && draft->arg_count <= JOURNAL_ARG_COUNT_MAX);
 
   uint64_t position = atomic_fetch_add_explicit(&header->head, size, memory_order_relaxed);
   uint64_t end = position + size;
-  if (end > atomic_load_explicit(&header->drained, memory_order_acquire) + header->ring_size)
+  if (end > atomic_load_explicit(&header->drained, memory_order_acquire) + header->ring_size) {
     wait_for_room(header, end);
+    if (atomic_load(&header->left))
+      return TAIL_NOWHERE;
+  }
 
   struct journal_entry *entry =
       (struct journal_entry *)(tail->ring + (position & (header->ring_size - 1)));
@@ -151,7 +157,7 @@ static void wait_for_durable(struct tail_header *header)
   uint32_t seen = TAIL_DURABLE_NOT_YET;
   if (atomic_compare_exchange_strong(&header->durable, &seen, TAIL_DURABLE_WANTED))
     wake_drain(header);
-  while (atomic_load(&header->durable) != TAIL_DURABLE)
+  while (atomic_load(&header->durable) != TAIL_DURABLE && !atomic_load(&header->left))
     raw_call(SYS_futex, (long)&header->durable, FUTEX_WAIT, TAIL_DURABLE_WANTED, 0, 0, 0);
 }
 
@@ -187,6 +193,8 @@ int tail_sync_to(const struct tail *tail, uint64_t start, uint64_t end)
   struct tail_header *header = tail->header;
   if (atomic_load_explicit(&header->durable, memory_order_acquire) != TAIL_DURABLE)
     wait_for_durable(header);
+  if (atomic_load(&header->left))
+    return 0;
   uint64_t from = atomic_load(&header->synced), drained = atomic_load(&header->drained);
   if (from < drained)
     from = drained;

@@ -242,6 +242,8 @@ struct tail_header {
   uint64_t retry[JOURNAL_SCOPE_VALUES]; /* the command line's policy, as JOURNAL_SCOPE_RETRY has it; zeros: it has said none */
   _Atomic uint64_t holes_to; /* what was published below was on disk when this was, and what was not is a gap; 0: there
                                 was none */
+  _Atomic uint32_t left;      /* 1: the run is over, and processes of it live on (run --detach): what they do goes nowhere */
+  _Atomic uint32_t executing; /* how many are replacing their program by one that will look for the run */
 };
 
 /* Until something must be on disk, nothing is put there: what leaves the ring for the store lies in the page
@@ -287,7 +289,9 @@ struct tail_draft {
   const struct tail_part *parts;
 };
 
-/* Appends one entry; returns its position. Waits (futex) while the ring is full; wakes the drain
+#define TAIL_NOWHERE UINT64_MAX /* the position of an entry that is none */
+
+/* Appends one entry; returns its position; TAIL_NOWHERE: the run has left its processes, and nothing was appended. Waits (futex) while the ring is full; wakes the drain
  * for every MiB. Uses raw system calls only and keeps errno. Asserts
  * that the parts fit JOURNAL_PAYLOAD_SIZE_MAX + 32 KiB. Killed inside: a gap, or the whole entry. */
 uint64_t tail_append(const struct tail *tail, const struct tail_draft *draft);

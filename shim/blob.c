@@ -54,6 +54,8 @@ static void make_name(char name[BLOB_NAME_ROOM])
 void blob_add(struct draft *draft, struct blob *blob, const void *bytes, size_t length)
 {
   struct tail_header *header = engine.tail.header;
+  if (engine_left())
+    return;
   if (!blob->writing) {
     blob_close(blob);
     make_name(blob->name);

@@ -26,7 +26,7 @@ const struct call_shape control_shape = {.class = CALL_CLASS_LOCAL};
 
 bool control_present(void)
 {
-  return !engine_thread.passing && !engine.detached && engine.tail.header;
+  return !engine_thread.passing && !engine.detached && engine.tail.header && !engine_left();
 }
 
 static size_t text_length(const char *text)

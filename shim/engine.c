@@ -166,6 +166,8 @@ void crash_point(void)
     return;
   }
   passed = atomic_fetch_add_explicit(&header->crash_points, 1, memory_order_relaxed) + 1;
+  if (engine_left())
+    return;
   if (passed != header->crash_at)
     return;
   atomic_store(&header->stopped, 1);

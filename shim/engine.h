@@ -131,6 +131,12 @@ static inline bool engine_live(void)
   return process_live() || engine_thread.unjournaled;
 }
 
+/* Is the run over, and this process one that it has left? Its calls are made as live ones, and nothing of them is kept. */
+static inline bool engine_left(void)
+{
+  return atomic_load_explicit(&engine.tail.header->left, memory_order_relaxed);
+}
+
 /* Replay: waits until it is this stream's turn and checks that the next entry is `kind` of this call
  * with this signature; anything else is a divergence, which ends the process. Gives DATA to the
  * call's output on the way. NULL: the feed is used up, the process is live now. */

@@ -227,19 +227,44 @@ int64_t handle_fork(struct call *call)
 
 /* ---- exec ---- */
 
+/* With the environment as the program gave it: the new program is not told that there is a journal. */
+static int64_t exec_plain(const struct call *call)
+{
+  tsc_trap_suspend();
+  int64_t result =
+      raw_syscall5(call->id, call->args[0], call->args[1], call->args[2], call->args[3], call->args[4]);
+  tsc_trap_resume();
+  return result;
+}
+
+/* The supervisor takes the run's files away only when nobody is on the way to a program that opens them. */
+static bool exec_begins(void)
+{
+  atomic_fetch_add(&engine.tail.header->executing, 1);
+  if (!atomic_load(&engine.tail.header->left))
+    return true;
+  atomic_fetch_sub(&engine.tail.header->executing, 1);
+  return false;
+}
+
 static int64_t exec_real(struct call *call, unsigned environment_arg)
 {
+  if (!exec_begins())
+    return exec_plain(call);
   char **before = (char **)call->args[environment_arg];
   char **with_ours;
   int64_t result = environment_with_ours(before, &with_ours);
-  if (result < 0)
+  if (result < 0) {
+    atomic_fetch_sub(&engine.tail.header->executing, 1);
     return result;
+  }
   call->args[environment_arg] = (uint64_t)with_ours;
   engine.process->stream = engine_thread.stream;
   tsc_trap_suspend();
   process_hides_life();
   signals_exec();
   result = raw_syscall5(call->id, call->args[0], call->args[1], call->args[2], call->args[3], call->args[4]);
+  atomic_fetch_sub(&engine.tail.header->executing, 1);
   signals_exec_over();
   process_shows_life();
   tsc_trap_resume();
@@ -248,15 +273,12 @@ static int64_t exec_real(struct call *call, unsigned environment_arg)
   return result;
 }
 
-/* A child's program that nothing can be preloaded into: what it does is one step, with effects that nobody sees.
- * It is not told that there is a journal: what it starts in its turn belongs to the step. */
+/* A child's program that nothing can be preloaded into: what it does is one step, with effects that nobody sees. What it
+ * starts in its turn belongs to the step. */
 static int64_t exec_opaque(const struct call *call)
 {
   atomic_store(&engine.process->opaque, 1);
-  tsc_trap_suspend();
-  int64_t result =
-      raw_syscall5(call->id, call->args[0], call->args[1], call->args[2], call->args[3], call->args[4]);
-  tsc_trap_resume();
+  int64_t result = exec_plain(call);
   atomic_store(&engine.process->opaque, 0);
   return result;
 }

@@ -20,6 +20,8 @@
 bool keep_referenced(uint64_t device, uint64_t inode)
 {
   const struct tail_header *header = engine.tail.header;
+  if (engine_left())
+    return false;
   if (atomic_load_explicit(&header->references_overflow, memory_order_relaxed))
     return true;
   for (uint64_t i = 0; i < TAIL_REFERENCED_MAX; i++) {
@@ -165,12 +167,15 @@ static void copy_file(int dirfd, const char *path, const struct journal_file *fi
 
 void keep_copy(int dirfd, const char *path, const struct journal_file *file)
 {
-  copy_file(dirfd, path, file, true);
+  if (!engine_left())
+    copy_file(dirfd, path, file, true);
 }
 
 void keep_link(int dirfd, const char *path, const struct journal_file *file)
 {
   char name[96], target[PATH_ROOM + 128];
+  if (engine_left())
+    return;
   keep_new_name(name, target, file->inode);
   int64_t result = raw_syscall5(SYS_linkat, (uint64_t)(int64_t)dirfd, (uint64_t)path,
                                 (uint64_t)(int64_t)AT_FDCWD, (uint64_t)target, 0);
@@ -221,7 +226,7 @@ void keep_hide_known_links(void)
 uint64_t keep_hidden_links(uint64_t device, uint64_t inode)
 {
   const struct tail_header *header = engine.tail.header;
-  uint32_t count = atomic_load(&header->kept_count);
+  uint32_t count = engine_left() ? 0 : atomic_load(&header->kept_count);
   uint64_t links = 0;
   for (uint32_t i = 0; i < count && i < TAIL_KEPT_MAX; i++)
     links += atomic_load(&header->kept[i].inode) == inode && header->kept[i].device == device;

@@ -11,8 +11,6 @@
 #include <assert.h>
 #include <errno.h>
 
-#define NOWHERE UINT64_MAX /* the place of an entry that is none */
-
 /* Longest output that goes into the entry itself; the rest goes ahead of it in DATA entries. */
 #define OUTPUT_INLINE_MAX (256u << 10)
 
@@ -144,7 +142,7 @@ void draft_add_outputs(struct draft *draft, const struct call *call)
 uint64_t draft_append(struct draft *draft)
 {
   if (__builtin_expect(engine_thread.unjournaled, 0) && !unjournaled_keeps(draft->tail.kind))
-    return NOWHERE;
+    return TAIL_NOWHERE;
   return tail_append(&engine.tail, &draft->tail);
 }
 
@@ -181,14 +179,14 @@ void record_make_all_durable(void)
 /* Until `position` is durable; a failing disk ends the process rather than the promise. */
 void record_make_durable(uint64_t position)
 {
-  if (position == NOWHERE)
+  if (position == TAIL_NOWHERE)
     return;
   make_durable(position, position + entry_size(position));
 }
 
 void record_before_remote(uint64_t position)
 {
-  if (position == NOWHERE)
+  if (position == TAIL_NOWHERE)
     return;
   if (engine.tail.header->sync != TAIL_SYNC_NONE)
     record_make_durable(position);

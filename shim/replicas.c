@@ -51,7 +51,7 @@ int replicas_wait(uint64_t end, unsigned replicas, uint64_t timeout_ns, unsigned
   struct tail_header *header = engine.tail.header;
   struct tail_replication *replication = &header->replication;
   int result = 0;
-  if (!replication->on || replicas > replication->replicas_max)
+  if (!replication->on || replicas > replication->replicas_max || engine_left())
     return -ENOTCONN;
   int64_t until = timeout_ns && timeout_ns < INT64_MAX / 2 ? boottime_ns() + (int64_t)timeout_ns : INT64_MAX;
   atomic_fetch_add(&replication->waiting[replicas], 1);
@@ -60,8 +60,8 @@ int replicas_wait(uint64_t end, unsigned replicas, uint64_t timeout_ns, unsigned
     uint32_t seen = atomic_load(&replication->news);
     if (atomic_load(&replication->acknowledged[replicas]) >= end)
       break;
-    if (boottime_ns() >= until) {
-      result = -ETIMEDOUT;
+    if (boottime_ns() >= until || engine_left()) {
+      result = engine_left() ? -ENOTCONN : -ETIMEDOUT;
       break;
     }
     wait_for_news(replication, seen);
@@ -81,7 +81,7 @@ void replicas_before_remote(uint64_t end)
     replicas_wait(end, replication->before_remote - 1, 0, NULL);
   for (;;) {
     uint32_t seen = atomic_load(&replication->news);
-    if (boottime_ns() < atomic_load(&replication->lease_until_ns))
+    if (boottime_ns() < atomic_load(&replication->lease_until_ns) || engine_left())
       return;
     wait_for_news(replication, seen);
   }

@@ -399,6 +399,8 @@ static void begin(void *argument)
   map_tail(given->tail_path);
   map_feed();
   bool first = process_find_own();
+  if (!first)
+    atomic_fetch_sub(&engine.tail.header->executing, 1);
   if (!engine.process)
     quit("the run does not know this process: ", given->tail_path);
   if (engine.tail.header->mode == TAIL_MODE_LIVE) {

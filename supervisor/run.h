@@ -83,6 +83,7 @@ struct run_options {
   const char *retry;     /* as retry_policy_parse() takes it; NULL: as recorded, else the default */
   const char *retry_rules; /* the text of a file for retry_rules_parse(); NULL: as recorded, else none */
   bool retry_exit;       /* a program that exits with another status than 0 is tried again too; false: as recorded */
+  bool detach;           /* a program that has exited leaves what it has started, and the run is over; false: as recorded */
   bool from_failure;     /* resume: of a run that has exited so, what failed is forgotten and runs again */
   bool replayable;       /* what is kept of changed files stays after the end; of a new run only */
   const char *store;     /* another store (redis_address.h); NULL: as recorded, else none */

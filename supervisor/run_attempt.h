@@ -39,6 +39,7 @@ struct run_attempt {
   bool retry_exit;    /* an exit status that is not 0 is a failure like a death */
   struct run_range left_out[2]; /* what this attempt leaves out and those before did not: an unfinished region, a failure */
   size_t left_out_count;
+  bool detach;        /* what outlives the program is left, and the run is finished without it */
   bool keyless;       /* no Idempotency-Key is added to requests */
   struct replication *replication; /* NULL: the run has no other store */
   char store_url[2048];            /* of that one */

@@ -339,6 +339,16 @@ static int decide_exited(struct run_attempt *attempt, int status, struct failure
   return 0;
 }
 
+/* How much of their journal there is is chance: nobody replays it any more. */
+static int remember_left(struct run_attempt *attempt, struct failure *failure)
+{
+  int error = store_meta_set_number(attempt->store, "left", 1, failure);
+
+  if (error == 0)
+    run_say(attempt, SAY_NOTICE, "run %s has ended, and processes that it has started live on by themselves", attempt->place.id);
+  return error;
+}
+
 static int conclude_exited(struct run_attempt *attempt, int status, int *ret_status,
                            struct failure *failure)
 {
@@ -375,5 +385,10 @@ int run_conclude(struct run_attempt *attempt, const struct run_end *end, int *re
     return conclude_killed(attempt, end->status, ret_status, failure);
   if (!header->started)
     return conclude_not_begun(attempt, end->status, ret_status, failure);
+  if (end->left) {
+    int error = remember_left(attempt, failure);
+    if (error < 0)
+      return error;
+  }
   return conclude_exited(attempt, end->status, ret_status, failure);
 }

@@ -55,6 +55,8 @@ static int write_store(struct run_attempt *attempt, struct failure *failure)
     error = store_meta_set_text(store, "retry_policy", attempt->options->retry_rules, failure);
   if (error == 0 && attempt->retry_exit)
     error = store_meta_set_number(store, "retry_exit", 1, failure);
+  if (error == 0 && attempt->detach)
+    error = store_meta_set_number(store, "detach", 1, failure);
   if (error == 0)
     error = store_meta_set_number(store, "replayable", attempt->options->replayable, failure);
   if (error == 0)
@@ -111,6 +113,7 @@ int run_prepare(struct run_attempt *attempt, int *ret_status, struct failure *fa
   attempt->idempotent = !options->not_idempotent;
   attempt->keyless = options->keyless;
   attempt->retry_exit = options->retry_exit;
+  attempt->detach = options->detach;
   error = run_retry_load(attempt, options->retry, options->retry_rules, failure);
   if (error < 0)
     return error;

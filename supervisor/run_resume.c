@@ -389,13 +389,16 @@ static int load_settings(struct run_attempt *attempt, struct failure *failure)
   int64_t idempotent = 1;
   error = store_meta_number(attempt->store, "idempotent", &idempotent, failure);
   attempt->idempotent = idempotent && !options->not_idempotent;
-  int64_t keyless = 0, retry_exit = 0;
+  int64_t keyless = 0, retry_exit = 0, detach = 0;
   if (error == 0 || error == -ENOENT)
     error = store_meta_number(attempt->store, "keyless", &keyless, failure);
   attempt->keyless = keyless;
   if (error == 0 || error == -ENOENT)
     error = store_meta_number(attempt->store, "retry_exit", &retry_exit, failure);
   attempt->retry_exit = retry_exit || options->retry_exit;
+  if (error == 0 || error == -ENOENT)
+    error = store_meta_number(attempt->store, "detach", &detach, failure);
+  attempt->detach = detach || options->detach;
   return error == 0 || error == -ENOENT ? load_retry(attempt, failure) : error;
 }
 

@@ -2,6 +2,7 @@
 /* From the command line to the program's exit status: run_start(). See run.h for what a crash leaves. */
 #include "supervisor/replication.h"
 #include "supervisor/run_interrupt.h"
+#include "supervisor/run_leave.h"
 #include "supervisor/run_progress.h"
 #include "supervisor/run_replicas.h"
 #include "supervisor/run_replication.h"
@@ -106,6 +107,15 @@ static void supervisor_rests(struct tail_header *header)
   pthread_mutex_unlock(&header->supervisor_lives);
 }
 
+/* With --detach: has the program exited for good, and have those that it has left come past their replay? */
+static bool leaves(const void *context, const struct run_end *end)
+{
+  const struct run_attempt *attempt = context;
+
+  return attempt->detach && !end->killed && atomic_load(&attempt->tail.header->report.code) == TAIL_REPORT_NONE &&
+         !run_retry_wants_exit(attempt, end->status) && run_leave_possible(attempt->tail.header);
+}
+
 int run_attempt_run(struct run_attempt *attempt, bool drained, struct run_end *ret_end,
                     int *ret_status, struct failure *failure)
 {
@@ -146,9 +156,12 @@ int run_attempt_run(struct run_attempt *attempt, bool drained, struct run_end *r
     attempt->spawned = true;
     if (attempt->replication)
       replication_watch(attempt->replication, pid);
+    const struct run_leaving leaving = {leaves, attempt};
     struct run_progress_thread *progress = run_progress_start(attempt);
-    error = run_wait(pid, ret_end, failure);
+    error = run_wait(pid, &leaving, ret_end, failure);
     run_progress_stop(progress);
+    if (error == 0 && ret_end->left)
+      run_leave(attempt->tail.header);
     if (error < 0) { /* it must not go on unwatched */
       kill(pid, SIGKILL);
       waitpid(pid, NULL, 0);

@@ -21,7 +21,8 @@ static int open_finished(struct run_attempt *attempt, int *ret_status, struct fa
 {
   enum run_state state;
   char path[PATH_MAX];
-  int64_t status;
+  int64_t status, left;
+  struct failure missing;
   int error;
 
   run_place_path(&attempt->place, "run.db", path);
@@ -34,6 +35,11 @@ static int open_finished(struct run_attempt *attempt, int *ret_status, struct fa
     return failure_set(failure, -EINVAL, "run %s is %s: only a finished run can be replayed whole; "
                        "`perdure resume %s` goes on with it", attempt->place.id,
                        run_state_name(state), attempt->place.id);
+  error = store_meta_number(attempt->store, "left", &left, &missing);
+  if (error == 0 && left)
+    return failure_set(failure, -EINVAL, "run %s has left processes that live on (--detach): its journal ends in the middle of "
+                       "what they do, and cannot be replayed whole; `perdure verify %s` checks it", attempt->place.id,
+                       attempt->place.id);
   error = store_meta_number(attempt->store, "exit_status", &status, failure);
   if (error == 0)
     error = run_recipe_load(attempt->store, &attempt->recipe, failure);

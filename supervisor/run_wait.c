@@ -5,6 +5,7 @@
 #include "supervisor/run_interrupt.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,9 @@
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+/* How often it is asked whether the rest is left. */
+#define LEAVING_LOOK_MS 20
 
 static const int passed_on[] = {SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGWINCH};
 
@@ -73,7 +77,7 @@ static bool reap(pid_t pid, bool *ended, struct run_end *ret_end)
   }
 }
 
-int run_wait(pid_t pid, struct run_end *ret_end, struct failure *failure)
+int run_wait(pid_t pid, const struct run_leaving *leaving, struct run_end *ret_end, struct failure *failure)
 {
   struct signalfd_siginfo info;
   struct run_end end = {0};
@@ -94,6 +98,13 @@ int run_wait(pid_t pid, struct run_end *ret_end, struct failure *failure)
                        "files (ulimit -n)", strerror(errno));
   /* A SIGCHLD from before the signalfd is pending, so that this read returns for it too. */
   while (!reap(pid, &ended, &end)) {
+    struct pollfd news = {.fd = fd, .events = POLLIN};
+
+    end.left = ended && leaving->leaves(leaving->context, &end);
+    if (end.left)
+      break;
+    if (ended && poll(&news, 1, LEAVING_LOOK_MS) == 0)
+      continue;
     if (read(fd, &info, sizeof info) != (ssize_t)sizeof info)
       continue;
     interrupted = interrupted || info.ssi_signo == (uint32_t)RUN_INTERRUPT_SIGNAL;
