@@ -159,9 +159,15 @@ struct tail_sent {
   uint64_t result; /* the same of what came of it: the kernel had it then */
 };
 
+/* Who has to be woken for an acknowledgement. */
+enum {
+  TAIL_REPLICATION_ON = 1,
+  TAIL_REPLICATION_DRAINED = 2, /* the drain too: some take what it has stored, and only that */
+};
+
 /* The journal's way to another store (supervisor/replication.h), as far as the program waits for it. */
 struct tail_replication {
-  uint32_t on;             /* 1: there is another store */
+  uint32_t on;             /* 0: there is no other store; else TAIL_REPLICATION_* */
   uint32_t replicas_max;   /* nobody can have more replicas than that */
   uint32_t before_remote;  /* how many have to have a remote change's intent before it is made: 1 the store's primary
                               alone, 2 a replica too, ...; 0: nobody */

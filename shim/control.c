@@ -179,19 +179,22 @@ static int commit_here(const struct call *call)
   return 0;
 }
 
-/* What there was before it goes to the replicas, and the entry says what came of that. Its result is the error, or how many
- * there were. */
+/* What there was before goes to this disk and to the replicas at once, and the entry says what came of that. Its result is the
+ * error, or 0. Whoever loses the entry commits again. */
 static int commit_there(const struct call *call, unsigned *ret_count)
 {
   uint64_t end = atomic_load(&engine.tail.header->head);
   crash_point();
-  int result = replicas_wait(end, (unsigned)call->args[0], call->args[1], ret_count);
+  int result = replicas_ask(end, (unsigned)call->args[0]);
+  record_make_all_durable();
+  if (result == 0)
+    result = replicas_wait(end, (unsigned)call->args[0], call->args[1], ret_count);
   crash_point();
   struct draft draft;
   draft_begin(&draft, call, JOURNAL_COMPLETE, result);
   draft.tail.arg_count = 2;
   draft_add(&draft, SEGMENT_OUTPUT, 2, ret_count, sizeof *ret_count);
-  record_make_durable(draft_append(&draft));
+  draft_append(&draft);
   crash_point();
   return result;
 }
@@ -202,10 +205,10 @@ static int commit_unjournaled(unsigned replicas, uint64_t timeout_ns, unsigned *
   *ret_count = 0;
   if (!process_live())
     return 0;
-  if (replicas)
-    return replicas_wait(atomic_load(&engine.tail.header->head), replicas, timeout_ns, ret_count);
+  uint64_t end = atomic_load(&engine.tail.header->head);
+  int result = replicas ? replicas_ask(end, replicas) : 0;
   record_make_all_durable();
-  return 0;
+  return replicas && result == 0 ? replicas_wait(end, replicas, timeout_ns, ret_count) : result;
 }
 
 int perdure_shim_commit(unsigned replicas, uint64_t timeout_ns, unsigned *ret_count)

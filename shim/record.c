@@ -188,9 +188,11 @@ void record_before_remote(uint64_t position)
 {
   if (position == TAIL_NOWHERE)
     return;
+  uint64_t end = position + entry_size(position);
+  int asked = replicas_ask_before_remote(end);
   if (engine.tail.header->sync != TAIL_SYNC_NONE)
     record_make_durable(position);
-  replicas_before_remote(position + entry_size(position));
+  replicas_before_remote(end, asked);
 }
 
 void record_intent(struct draft *draft, const struct call *call)

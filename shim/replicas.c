@@ -33,7 +33,8 @@ static void ask_for(struct tail_header *header, uint64_t end)
   uint64_t wanted = atomic_load(&header->replication.wanted);
   while (wanted < end && !atomic_compare_exchange_weak(&header->replication.wanted, &wanted, end)) {
   }
-  wake(&header->drain_futex);
+  if (header->replication.on & TAIL_REPLICATION_DRAINED)
+    wake(&header->drain_futex);
   wake(&header->replication.wake);
 }
 
@@ -46,16 +47,22 @@ static unsigned count_of(const struct tail_replication *replication, uint64_t en
   return count;
 }
 
-int replicas_wait(uint64_t end, unsigned replicas, uint64_t timeout_ns, unsigned *ret_count)
+int replicas_ask(uint64_t end, unsigned replicas)
 {
   struct tail_header *header = engine.tail.header;
   struct tail_replication *replication = &header->replication;
-  int result = 0;
   if (!replication->on || replicas > replication->replicas_max || engine_left())
     return -ENOTCONN;
-  int64_t until = timeout_ns && timeout_ns < INT64_MAX / 2 ? boottime_ns() + (int64_t)timeout_ns : INT64_MAX;
   atomic_fetch_add(&replication->waiting[replicas], 1);
   ask_for(header, end);
+  return 0;
+}
+
+int replicas_wait(uint64_t end, unsigned replicas, uint64_t timeout_ns, unsigned *ret_count)
+{
+  struct tail_replication *replication = &engine.tail.header->replication;
+  int result = 0;
+  int64_t until = timeout_ns && timeout_ns < INT64_MAX / 2 ? boottime_ns() + (int64_t)timeout_ns : INT64_MAX;
   for (;;) {
     uint32_t seen = atomic_load(&replication->news);
     if (atomic_load(&replication->acknowledged[replicas]) >= end)
@@ -72,12 +79,18 @@ int replicas_wait(uint64_t end, unsigned replicas, uint64_t timeout_ns, unsigned
   return result;
 }
 
-void replicas_before_remote(uint64_t end)
+int replicas_ask_before_remote(uint64_t end)
+{
+  const struct tail_replication *replication = &engine.tail.header->replication;
+  return replication->on && replication->before_remote ? replicas_ask(end, replication->before_remote - 1) : -ENOTCONN;
+}
+
+void replicas_before_remote(uint64_t end, int asked)
 {
   struct tail_replication *replication = &engine.tail.header->replication;
   if (!replication->on)
     return;
-  if (replication->before_remote)
+  if (asked == 0)
     replicas_wait(end, replication->before_remote - 1, 0, NULL);
   for (;;) {
     uint32_t seen = atomic_load(&replication->news);

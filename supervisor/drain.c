@@ -65,10 +65,15 @@ static void publish(struct tail_header *header, uint64_t position)
   atomic_fetch_add(&header->drained_futex, 1);
   /* Shared between processes, so not FUTEX_PRIVATE_FLAG. */
   syscall(SYS_futex, &header->drained_futex, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
-  if (header->replication.on) {
-    atomic_fetch_add(&header->replication.wake, 1);
-    syscall(SYS_futex, &header->replication.wake, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
-  }
+}
+
+/* There is more in the store for others to take. */
+static void tell_replicas(struct tail_header *header)
+{
+  if (!header->replication.on)
+    return;
+  atomic_fetch_add(&header->replication.wake, 1);
+  syscall(SYS_futex, &header->replication.wake, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
 static int open_transaction(struct pass *pass)
@@ -85,7 +90,7 @@ static int open_transaction(struct pass *pass)
 static bool may_wait(const struct pass *pass)
 {
   const struct tail_header *header = pass->file->header;
-  return !pass->finished && !header->replication.on && atomic_load(&header->writers_waiting) == 0 &&
+  return !pass->finished && atomic_load(&header->writers_waiting) == 0 &&
          pass->end - atomic_load(&header->drained) < header->ring_size / RING_PARTS;
 }
 
@@ -121,6 +126,8 @@ static int commit(struct pass *pass)
   if (error == 0 && pass->open) {
     pass->open = false; /* a failed commit has rolled back */
     error = store_commit(pass->store, pass->failure);
+    if (error == 0)
+      tell_replicas(pass->file->header);
   }
   if (error != 0)
     return error;

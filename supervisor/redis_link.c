@@ -63,8 +63,8 @@ void redis_link_close(struct redis_link *link)
   link->context = NULL;
 }
 
-int redis_link_ask(struct redis_link *link, const struct redis_word *words, unsigned count, unsigned wait_ms,
-                   redisReply **ret_reply, struct failure *failure)
+/* Behind what is on its way already. */
+static int push(struct redis_link *link, const struct redis_word *words, unsigned count, struct failure *failure)
 {
   const char *texts[WORDS_MAX];
   size_t lengths[WORDS_MAX];
@@ -76,12 +76,19 @@ int redis_link_ask(struct redis_link *link, const struct redis_word *words, unsi
   }
   if (!link->context)
     return lost(link, "not connected", failure);
-  redisSetTimeout(link->context, timeval_ms(REDIS_TIMEOUT_MS + wait_ms));
-  redisReply *reply = redisCommandArgv(link->context, (int)count, texts, lengths);
-  if (!reply) {
+  return redisAppendCommandArgv(link->context, (int)count, texts, lengths) == REDIS_OK
+           ? 0
+           : lost(link, link->context->errstr, failure);
+}
+
+static int pull(struct redis_link *link, redisReply **ret_reply, struct failure *failure)
+{
+  void *answer = NULL;
+  if (redisGetReply(link->context, &answer) != REDIS_OK || !answer) {
     bool late = link->context->err == REDIS_ERR_IO && errno == EAGAIN;
     return lost(link, late ? "no answer in time" : link->context->errstr, failure);
   }
+  redisReply *reply = answer;
   if (reply->type == REDIS_REPLY_ERROR) {
     int error = server_error(link, reply->str, failure);
     freeReplyObject(reply);
@@ -89,6 +96,47 @@ int redis_link_ask(struct redis_link *link, const struct redis_word *words, unsi
   }
   *ret_reply = reply;
   return 0;
+}
+
+static void set_timeout(struct redis_link *link, unsigned timeout_ms)
+{
+  if (link->context && link->timeout_ms != timeout_ms)
+    redisSetTimeout(link->context, timeval_ms(timeout_ms));
+  link->timeout_ms = timeout_ms;
+}
+
+int redis_link_ask(struct redis_link *link, const struct redis_word *words, unsigned count, unsigned wait_ms,
+                   redisReply **ret_reply, struct failure *failure)
+{
+  set_timeout(link, REDIS_TIMEOUT_MS + wait_ms);
+  int error = push(link, words, count, failure);
+  return error == 0 ? pull(link, ret_reply, failure) : error;
+}
+
+int redis_link_ask_both(struct redis_link *link, const struct redis_command commands[2], unsigned wait_ms,
+                        redisReply *ret_replies[2], struct failure *failure)
+{
+  redisReply *replies[2] = {NULL, NULL};
+  struct failure second;
+  set_timeout(link, REDIS_TIMEOUT_MS + wait_ms);
+  int error = push(link, commands[0].words, commands[0].count, failure);
+  if (error == 0)
+    error = push(link, commands[1].words, commands[1].count, failure);
+  if (error != 0)
+    return error;
+  error = pull(link, &replies[0], failure);
+  /* What has been asked is answered, unless the connection is gone. */
+  int second_error = link->context ? pull(link, &replies[1], &second) : 0;
+  if (error == 0 && second_error != 0) {
+    error = second_error;
+    *failure = second;
+  }
+  for (int i = 0; i < 2; i++)
+    if (error != 0 && replies[i])
+      freeReplyObject(replies[i]);
+    else if (error == 0)
+      ret_replies[i] = replies[i];
+  return error;
 }
 
 static int ask_words(struct redis_link *link, const char *const *texts, unsigned count, redisReply **ret_reply,
@@ -105,6 +153,7 @@ static int connect_to(struct redis_link *link, const struct redis_host *host, st
   link->context = redisConnectWithTimeout(host->name, (int)host->port, timeval_ms(REDIS_TIMEOUT_MS));
   if (!link->context || link->context->err)
     return lost(link, link->context ? link->context->errstr : "out of memory", failure);
+  link->timeout_ms = 0;
   redisEnableKeepAlive(link->context);
   return 0;
 }

@@ -13,6 +13,7 @@
 struct redis_link {
   const struct redis_address *address;
   redisContext *context; /* NULL: not connected */
+  unsigned timeout_ms;   /* that its socket has */
 };
 
 /* One argument of a command: its bytes. */
@@ -33,5 +34,14 @@ void redis_link_close(struct redis_link *link);
  * -EAGAIN: it is still loading; -ENOENT: NOSCRIPT; -EIO: other errors, which the failure has as the server said them. */
 int redis_link_ask(struct redis_link *link, const struct redis_word *words, unsigned count, unsigned wait_ms,
                    redisReply **ret_reply, struct failure *failure);
+
+struct redis_command {
+  const struct redis_word *words;
+  unsigned count;
+};
+/* The same for two commands in one round trip. An error is the first one's, or where that has none, the second one's: the
+ * other was done all the same. */
+int redis_link_ask_both(struct redis_link *link, const struct redis_command commands[2], unsigned wait_ms,
+                        redisReply *ret_replies[2], struct failure *failure);
 
 #endif

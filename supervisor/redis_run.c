@@ -1,63 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Commands about one run: each is one call of redis_run.lua, or reads. A crash at any line: redis_run.h. */
-#include "supervisor/redis_run.h"
+#include "supervisor/redis_run_internal.h"
 
 #include <endian.h>
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <zstd.h>
 
-#define CHUNKS_PER_COMMAND 64u
 /* Chunks are small deltas already; more effort costs more than it saves. */
 #define ZSTD_LEVEL 1
+/* Of what is as small as this somebody waits for the end; tables of its own would be longer than what they save. */
+#define ZSTD_LEVEL_SMALL (-20)
+#define SMALL_SIZE 1024u
 /* WAIT is asked for in steps, so that a server that is gone is noticed. */
 #define WAIT_STEP_MS 5000u
 
-/* A chunk in the list: these numbers, little-endian, and then a zstd frame of the row's bytes. */
-struct packed_header {
-  uint64_t first_seq, first_position, end_position, entry_count, time_ns, length;
-};
-_Static_assert(sizeof(struct packed_header) == 48, "it is a format");
-
 /* redis_run.lua as it is. */
 extern const char redis_run_script[];
-
-struct redis_run {
-  struct redis_address address;
-  struct redis_link link;
-  char key_run[192];
-  char key_chunks[192];
-  char script_hash[41];
-  uint64_t epoch;
-};
-
-/* A command that grows, and the numbers in it. */
-struct command {
-  struct redis_word words[CHUNKS_PER_COMMAND * 4 + 16];
-  char numbers[CHUNKS_PER_COMMAND * 3 + 8][24];
-  unsigned count, number_count;
-};
-
-static void add_bytes(struct command *command, const void *bytes, size_t length)
-{
-  command->words[command->count++] = (struct redis_word){bytes, length};
-}
-
-static void add(struct command *command, const char *text)
-{
-  add_bytes(command, text, strlen(text));
-}
-
-static void add_number(struct command *command, uint64_t number)
-{
-  char *text = command->numbers[command->number_count++];
-  snprintf(text, sizeof command->numbers[0], "%llu", (unsigned long long)number);
-  add(command, text);
-}
 
 static int64_t boottime_ns(void)
 {
@@ -82,16 +43,6 @@ static void begin_as_owner(struct command *command, const struct redis_run *run,
 {
   begin(command, run, verb);
   add_number(command, run->epoch);
-}
-
-static const char *text_at(const redisReply *reply, size_t place)
-{
-  return place < reply->elements && reply->element[place]->str ? reply->element[place]->str : "";
-}
-
-static uint64_t number_at(const redisReply *reply, size_t place)
-{
-  return strtoull(text_at(reply, place), NULL, 10);
 }
 
 /* What the script's word means. */
@@ -166,9 +117,11 @@ int redis_run_open(const struct redis_address *address, const char *id, struct r
     return failure_set(failure, -ENOMEM, "cannot open the store: out of memory");
   run->address = *address;
   run->link.address = &run->address;
+  run->compressor = ZSTD_createCCtx();
   snprintf(run->key_run, sizeof run->key_run, "perdure:{%s}:run", id);
   snprintf(run->key_chunks, sizeof run->key_chunks, "perdure:{%s}:chunks", id);
-  int error = redis_link_open(&run->link, failure);
+  int error = run->compressor ? redis_link_open(&run->link, failure)
+                              : failure_set(failure, -ENOMEM, "cannot open the store: out of memory");
   if (error == 0)
     error = hash_script(run, failure);
   if (error != 0) {
@@ -184,6 +137,7 @@ void redis_run_close(struct redis_run *run)
   if (!run)
     return;
   redis_link_close(&run->link);
+  ZSTD_freeCCtx(run->compressor);
   free(run);
 }
 
@@ -250,7 +204,7 @@ int redis_run_reset(struct redis_run *run, struct failure *failure)
 /* ---- writing ---- */
 
 /* A header and a zstd frame, malloc'ed. */
-static int pack(const struct store_chunk *chunk, void **ret_bytes, size_t *ret_length, struct failure *failure)
+static int pack(struct redis_run *run, const struct store_chunk *chunk, void **ret_bytes, size_t *ret_length, struct failure *failure)
 {
   const struct packed_header header = {
     htole64(chunk->first_seq),   htole64(chunk->first_position),    htole64(chunk->end_position),
@@ -260,7 +214,8 @@ static int pack(const struct store_chunk *chunk, void **ret_bytes, size_t *ret_l
   if (!bytes)
     return failure_set(failure, -ENOMEM, "cannot write to the store: out of memory");
   memcpy(bytes, &header, sizeof header);
-  size_t length = ZSTD_compress(bytes + sizeof header, room, chunk->bytes, chunk->length, ZSTD_LEVEL);
+  size_t length = ZSTD_compressCCtx(run->compressor, bytes + sizeof header, room, chunk->bytes, chunk->length,
+                                    chunk->length < SMALL_SIZE ? ZSTD_LEVEL_SMALL : ZSTD_LEVEL);
   if (ZSTD_isError(length)) {
     free(bytes);
     return failure_set(failure, -EIO, "cannot compress a part of the journal: %s", ZSTD_getErrorName(length));
@@ -270,36 +225,56 @@ static int pack(const struct store_chunk *chunk, void **ret_bytes, size_t *ret_l
   return 0;
 }
 
-/* At most CHUNKS_PER_COMMAND. */
+/* An append that grows: its chunks are packed for as long as it is told. */
+struct appending {
+  struct command command;
+  void *packed[CHUNKS_PER_COMMAND];
+  unsigned packed_count;
+};
+
+/* At most CHUNKS_PER_COMMAND. On an error too, end_append() is due. */
+static int begin_append(struct redis_run *run, struct appending *appending, const struct store_chunk *chunks, unsigned count,
+                        unsigned lease_ms, struct failure *failure)
+{
+  struct command *command = &appending->command;
+  begin_as_owner(command, run, "append");
+  if (lease_ms == REDIS_LEASE_KEEP)
+    add(command, "");
+  else
+    add_number(command, lease_ms);
+  for (appending->packed_count = 0; appending->packed_count < count; appending->packed_count++) {
+    const struct store_chunk *chunk = &chunks[appending->packed_count];
+    size_t length = 0;
+    int error = pack(run, chunk, &appending->packed[appending->packed_count], &length, failure);
+    if (error != 0)
+      return error;
+    add_number(command, chunk->first_seq);
+    add_number(command, chunk->entry_count);
+    add_number(command, chunk->end_position);
+    add_bytes(command, appending->packed[appending->packed_count], length);
+  }
+  return 0;
+}
+
+static void end_append(struct appending *appending)
+{
+  while (appending->packed_count > 0)
+    free(appending->packed[--appending->packed_count]);
+}
+
 static int append_some(struct redis_run *run, const struct store_chunk *chunks, unsigned count, unsigned lease_ms,
                        uint64_t *ret_next_seq, struct failure *failure)
 {
-  void *packed[CHUNKS_PER_COMMAND];
-  unsigned packed_count = 0;
-  int error = 0;
-  struct command command;
-  begin_as_owner(&command, run, "append");
-  add_number(&command, lease_ms);
-  while (packed_count < count && error == 0) {
-    const struct store_chunk *chunk = &chunks[packed_count];
-    size_t length = 0;
-    error = pack(chunk, &packed[packed_count], &length, failure);
-    if (error != 0)
-      break;
-    add_number(&command, chunk->first_seq);
-    add_number(&command, chunk->entry_count);
-    add_number(&command, chunk->end_position);
-    add_bytes(&command, packed[packed_count++], length);
-  }
+  struct appending appending;
   redisReply *reply = NULL;
+  int error = begin_append(run, &appending, chunks, count, lease_ms, failure);
   if (error == 0)
-    error = tell(run, &command, &reply, failure);
+    error = tell(run, &appending.command, &reply, failure);
   if (reply)
     *ret_next_seq = number_at(reply, 1);
   if (reply)
     freeReplyObject(reply);
-  while (packed_count > 0)
-    free(packed[--packed_count]);
+  end_append(&appending);
   return error;
 }
 
@@ -311,7 +286,7 @@ int redis_run_append(struct redis_run *run, const struct store_chunk *chunks, un
     unsigned some = count - done < CHUNKS_PER_COMMAND ? count - done : CHUNKS_PER_COMMAND;
     int64_t before_ns = boottime_ns();
     error = append_some(run, chunks + done, some, lease_ms, ret_next_seq, failure);
-    if (error == 0)
+    if (error == 0 && lease_ms != REDIS_LEASE_KEEP)
       *ret_lease_until_ns = before_ns + (int64_t)lease_ms * 1000000;
   }
   return error;
@@ -325,7 +300,7 @@ int redis_run_set_head(struct redis_run *run, const char *state, const void *byt
   void *packed = malloc(room);
   if (!packed)
     return failure_set(failure, -ENOMEM, "cannot write to the store: out of memory");
-  size_t packed_length = ZSTD_compress(packed, room, bytes, length, ZSTD_LEVEL);
+  size_t packed_length = ZSTD_compressCCtx(run->compressor, packed, room, bytes, length, ZSTD_LEVEL);
   int error = ZSTD_isError(packed_length) ? failure_set(failure, -EIO, "cannot compress the run's head") : 0;
   if (error == 0) {
     begin_as_owner(&command, run, "head");
@@ -339,20 +314,59 @@ int redis_run_set_head(struct redis_run *run, const char *state, const void *byt
 
 /* ---- waiting ---- */
 
+static void begin_wait(struct command *command, unsigned replicas, unsigned timeout_ms)
+{
+  command->count = command->number_count = 0;
+  add(command, "WAIT");
+  add_number(command, replicas);
+  add_number(command, timeout_ms);
+}
+
+static unsigned count_of(const redisReply *reply)
+{
+  return reply->type == REDIS_REPLY_INTEGER && reply->integer > 0 ? (unsigned)reply->integer : 0;
+}
+
 static int wait_once(struct redis_run *run, unsigned replicas, unsigned timeout_ms, unsigned *ret_acknowledged,
                      struct failure *failure)
 {
-  struct command command = {0};
+  struct command command;
   redisReply *reply;
-  add(&command, "WAIT");
-  add_number(&command, replicas);
-  add_number(&command, timeout_ms);
+  begin_wait(&command, replicas, timeout_ms);
   int error = redis_link_ask(&run->link, command.words, command.count, timeout_ms, &reply, failure);
   if (error != 0)
     return error;
-  *ret_acknowledged = reply->type == REDIS_REPLY_INTEGER && reply->integer > 0 ? (unsigned)reply->integer : 0;
+  *ret_acknowledged = count_of(reply);
   freeReplyObject(reply);
   return 0;
+}
+
+int redis_run_append_and_wait(struct redis_run *run, const struct store_chunk *chunk, unsigned lease_ms, unsigned replicas,
+                              unsigned timeout_ms, struct redis_appended *ret_appended, struct failure *failure)
+{
+  struct appending appending;
+  struct command wait;
+  redisReply *replies[2];
+  int64_t before_ns = boottime_ns();
+  int error = begin_append(run, &appending, chunk, 1, lease_ms, failure);
+  begin_wait(&wait, replicas, timeout_ms);
+  const struct redis_command both[2] = {{appending.command.words, appending.command.count}, {wait.words, wait.count}};
+  if (error == 0)
+    error = redis_link_open(&run->link, failure);
+  if (error == 0)
+    error = redis_link_ask_both(&run->link, both, timeout_ms, replies, failure);
+  end_append(&appending);
+  if (error == -ENOENT) /* the script is not known: redis_run_append() brings it */
+    return failure_set(failure, -EAGAIN, "the store %s does not know the script", redis_address_text(&run->address));
+  if (error != 0)
+    return error;
+  error = judge(run, replies[0], failure);
+  if (error == 0 || error == -EILSEQ)
+    *ret_appended = (struct redis_appended){number_at(replies[0], 1), lease_ms == REDIS_LEASE_KEEP ? 0 : before_ns + (int64_t)lease_ms * 1000000,
+                                            count_of(replies[1])};
+  freeReplyObject(replies[0]);
+  freeReplyObject(replies[1]);
+  return error;
 }
 
 int redis_run_wait(struct redis_run *run, unsigned replicas, unsigned timeout_ms, unsigned *ret_acknowledged,
@@ -368,112 +382,5 @@ int redis_run_wait(struct redis_run *run, unsigned replicas, unsigned timeout_ms
     if (timeout_ms && boottime_ns() >= end_ns)
       return failure_set(failure, -ETIME, "%u of %u replicas of %s have the journal after %u ms", *ret_acknowledged, replicas,
                          redis_address_text(&run->address), timeout_ms);
-  }
-}
-
-/* ---- reading ---- */
-
-static int damaged(struct failure *failure)
-{
-  return failure_set(failure, -EBADMSG,
-                     "the store holds a part of the run that is damaged; take it from a replica or a backup");
-}
-
-/* What a zstd frame holds, malloc'ed; length_max bounds what is believed. */
-static int unpack(const void *packed, size_t packed_length, size_t length_max, void **ret_bytes, size_t *ret_length,
-                  struct failure *failure)
-{
-  unsigned long long length = ZSTD_getFrameContentSize(packed, packed_length);
-  if (length == ZSTD_CONTENTSIZE_ERROR || length == ZSTD_CONTENTSIZE_UNKNOWN || length > length_max)
-    return damaged(failure);
-  void *bytes = malloc(length + 1);
-  if (!bytes)
-    return failure_set(failure, -ENOMEM, "cannot read the store: out of memory");
-  size_t came = ZSTD_decompress(bytes, length, packed, packed_length);
-  if (ZSTD_isError(came) || came != length) {
-    free(bytes);
-    return damaged(failure);
-  }
-  *ret_bytes = bytes;
-  *ret_length = length;
-  return 0;
-}
-
-#define HEAD_LENGTH_MAX (64u << 20)
-
-int redis_run_head(struct redis_run *run, char *ret_state, void **ret_bytes, size_t *ret_length,
-                   struct failure *failure)
-{
-  struct command command = {0};
-  redisReply *reply;
-  add(&command, "HMGET");
-  add(&command, run->key_run);
-  add(&command, "format");
-  add(&command, "state");
-  add(&command, "head");
-  int error = redis_link_open(&run->link, failure);
-  if (error == 0)
-    error = redis_link_ask(&run->link, command.words, command.count, 0, &reply, failure);
-  if (error != 0)
-    return error;
-  const char *where = redis_address_text(&run->address);
-  if (!text_at(reply, 2)[0])
-    error = failure_set(failure, -ENOENT, "%s does not have the run", where);
-  else if (number_at(reply, 0) != REDIS_RUN_FORMAT)
-    error = failure_set(failure, -EPROTO, "the run is in format %s in %s, and this perdure knows %d; use the perdure that wrote it",
-                        text_at(reply, 0), where, REDIS_RUN_FORMAT);
-  else
-    error = unpack(reply->element[2]->str, reply->element[2]->len, HEAD_LENGTH_MAX, ret_bytes, ret_length, failure);
-  if (error == 0)
-    snprintf(ret_state, 32, "%s", text_at(reply, 1));
-  freeReplyObject(reply);
-  return error;
-}
-
-static int visit(const redisReply *item, int (*each)(const struct store_chunk *chunk, void *context), void *context,
-                 struct failure *failure)
-{
-  struct packed_header header;
-  void *bytes;
-  if (item->type != REDIS_REPLY_STRING || item->len < sizeof header)
-    return damaged(failure);
-  memcpy(&header, item->str, sizeof header);
-  struct store_chunk chunk = {
-    .first_seq = le64toh(header.first_seq),
-    .first_position = le64toh(header.first_position),
-    .end_position = le64toh(header.end_position),
-    .entry_count = le64toh(header.entry_count),
-    .time_ns = (int64_t)le64toh(header.time_ns),
-  };
-  int error = unpack(item->str + sizeof header, item->len - sizeof header, le64toh(header.length), &bytes, &chunk.length, failure);
-  if (error != 0)
-    return error;
-  chunk.bytes = bytes;
-  error = chunk.length == le64toh(header.length) ? each(&chunk, context) : damaged(failure);
-  free(bytes);
-  return error;
-}
-
-int redis_run_chunks(struct redis_run *run, uint64_t place, int (*each)(const struct store_chunk *chunk, void *context),
-                     void *context, struct failure *failure)
-{
-  for (;; place += CHUNKS_PER_COMMAND) {
-    struct command command = {0};
-    redisReply *reply;
-    add(&command, "LRANGE");
-    add(&command, run->key_chunks);
-    add_number(&command, place);
-    add_number(&command, place + CHUNKS_PER_COMMAND - 1);
-    int error = redis_link_open(&run->link, failure);
-    if (error == 0)
-      error = redis_link_ask(&run->link, command.words, command.count, 0, &reply, failure);
-    if (error != 0)
-      return error;
-    size_t count = reply->elements;
-    for (size_t i = 0; i < count && error == 0; i++)
-      error = visit(reply->element[i], each, context, failure);
-    freeReplyObject(reply);
-    if (error != 0 || count < CHUNKS_PER_COMMAND)
-      return error;
   }
 }

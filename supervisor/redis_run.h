@@ -19,6 +19,8 @@
 #include "supervisor/store_head.h"
 
 #define REDIS_RUN_FORMAT 1
+/* As lease_ms of an append: the lease stays as it is, and nothing is said of it. */
+#define REDIS_LEASE_KEEP UINT32_MAX
 
 struct redis_claim {
   const char *owner;   /* who: the same only for the same run directory of the same machine */
@@ -60,6 +62,15 @@ int redis_run_reset(struct redis_run *run, struct failure *failure);
  * follow: *ret_next_seq is what has to. Written on success too. */
 int redis_run_append(struct redis_run *run, const struct store_chunk *chunks, unsigned count, unsigned lease_ms,
                      uint64_t *ret_next_seq, int64_t *ret_lease_until_ns, struct failure *failure);
+struct redis_appended {
+  uint64_t next_seq;      /* what comes next there */
+  int64_t lease_until_ns; /* CLOCK_BOOTTIME; 0: as it was */
+  unsigned acknowledged;  /* replicas that have it */
+};
+/* One chunk, and a wait of at most timeout_ms (not 0) until `replicas` have it, in one round trip. Fewer: no error. -EILSEQ as
+ * redis_run_append(). -EAGAIN: nothing was done; redis_run_append() does it. */
+int redis_run_append_and_wait(struct redis_run *run, const struct store_chunk *chunk, unsigned lease_ms, unsigned replicas,
+                              unsigned timeout_ms, struct redis_appended *ret_appended, struct failure *failure);
 /* state: enum run_state's name. */
 int redis_run_set_head(struct redis_run *run, const char *state, const void *bytes, size_t length,
                        struct failure *failure);

@@ -19,7 +19,8 @@
 --   held, name, ms  another owner's lease runs for that long
 --   stale, name, n  another owner has taken it over, with epoch n
 --   gap, seq        these entries do not follow; seq has to come next
---   missing         the run is not here (or not any more)
+--   missing         the run is not here (or not any more), or not yet what its owner has claimed: a replica that
+--                   lacked it has taken the primary's place
 --   format, n       it is in another format
 local run, chunks = KEYS[1], KEYS[2]
 local verb, format = ARGV[1], ARGV[2]
@@ -33,53 +34,58 @@ local function now_us()
   return tonumber(time[1]) * 1000000 + tonumber(time[2])
 end
 
-local function extend(lease_ms)
-  redis.call('HSET', run, 'lease_until_us', whole(now_us() + tonumber(lease_ms) * 1000))
+local function lease_end(lease_ms)
+  return whole(now_us() + tonumber(lease_ms) * 1000)
 end
 
-local there = redis.call('HMGET', run, 'format', 'epoch', 'owner', 'name', 'lease_until_us', 'next_seq', 'end_position',
-                         'head_epoch')
+-- What an append needs, and no more: it is what others wait for.
+local there = redis.call('HMGET', run, 'format', 'epoch', 'next_seq')
 if there[1] and there[1] ~= format then
   return {'format', there[1]}
+end
+
+local function get(field)
+  return redis.call('HGET', run, field)
 end
 
 -- claim OWNER NAME LEASE_MS EPOCH_MIN: epoch, next_seq, end_position, head_epoch
 if verb == 'claim' then
   local owner, name, lease_ms, epoch_min = ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])
-  if there[1] and there[3] ~= owner then
-    local left = tonumber(there[5]) - now_us()
+  if there[1] and get('owner') ~= owner then
+    local left = tonumber(get('lease_until_us')) - now_us()
     if left > 0 then
-      return {'held', there[4], whole(math.ceil(left / 1000))}
+      return {'held', get('name'), whole(math.ceil(left / 1000))}
     end
   end
-  local epoch = math.max(tonumber(there[2] or '0') + 1, epoch_min)
+  local epoch, end_position = math.max(tonumber(there[2] or '0') + 1, epoch_min), get('end_position') or '0'
   redis.call('HSET', run, 'format', format, 'epoch', whole(epoch), 'owner', owner, 'name', name,
-             'next_seq', there[6] or '1', 'end_position', there[7] or '0')
-  extend(lease_ms)
-  return {'ok', whole(epoch), there[6] or '1', there[7] or '0', there[8] or '0'}
+             'next_seq', there[3] or '1', 'end_position', end_position, 'lease_until_us', lease_end(lease_ms))
+  return {'ok', whole(epoch), there[3] or '1', end_position, get('head_epoch') or '0'}
 end
 
 -- All others: EPOCH …
-if not there[1] then
+if not there[1] or tonumber(there[2]) < tonumber(ARGV[3]) then
   return {'missing'}
 end
 if there[2] ~= ARGV[3] then
-  return {'stale', there[4], there[2]}
+  return {'stale', get('name'), there[2]}
 end
 
 -- renew EPOCH LEASE_MS: next_seq
 if verb == 'renew' then
-  extend(ARGV[4])
-  return {'ok', there[6]}
+  redis.call('HSET', run, 'lease_until_us', lease_end(ARGV[4]))
+  return {'ok', there[3]}
 end
 
--- append EPOCH LEASE_MS (FIRST_SEQ COUNT END_POSITION BYTES)…: next_seq. Chunks that are there are passed over.
+-- append EPOCH LEASE_MS (FIRST_SEQ COUNT END_POSITION BYTES)…: next_seq. Chunks that are there are passed over. An
+-- empty LEASE_MS leaves the lease as it is.
 if verb == 'append' then
-  local next_seq, end_position = tonumber(there[6]), there[7]
+  local known, end_position = tonumber(there[3]), nil
+  local next_seq = known
   for i = 5, #ARGV, 4 do
     local first, count = tonumber(ARGV[i]), tonumber(ARGV[i + 1])
     if first > next_seq or (first < next_seq and first + count > next_seq) then
-      return {'gap', there[6]}
+      return {'gap', there[3]}
     end
     if first == next_seq then
       next_seq = first + count
@@ -87,12 +93,21 @@ if verb == 'append' then
     end
   end
   for i = 5, #ARGV, 4 do
-    if tonumber(ARGV[i]) >= tonumber(there[6]) then
+    if tonumber(ARGV[i]) >= known then
       redis.call('RPUSH', chunks, ARGV[i + 3])
     end
   end
-  redis.call('HSET', run, 'next_seq', whole(next_seq), 'end_position', end_position)
-  extend(ARGV[4])
+  local fields = {}
+  if end_position then
+    fields = {'next_seq', whole(next_seq), 'end_position', end_position}
+  end
+  if ARGV[4] ~= '' then
+    fields[#fields + 1] = 'lease_until_us'
+    fields[#fields + 1] = lease_end(ARGV[4])
+  end
+  if fields[1] then
+    redis.call('HSET', run, unpack(fields))
+  end
   return {'ok', whole(next_seq)}
 end
 

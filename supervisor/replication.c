@@ -2,6 +2,8 @@
 /* Claiming, and making two stores agree. The thread is in replication_thread.c. */
 #include "supervisor/replication_internal.h"
 
+#include "journal/entry.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <stdarg.h>
@@ -17,6 +19,23 @@ void replication_say(const struct replication *replication, enum run_loudness lo
   va_end(arguments);
 }
 
+void replication_has(struct replication *replication, uint64_t next_seq, uint64_t end)
+{
+  replication->next_seq = next_seq;
+  replication->sent_end = end;
+  if (replication->header && end > replication->header->base) {
+    replication->ring_position = end;
+    replication->follows = true;
+  }
+}
+
+void replication_is_at(struct replication *replication, uint64_t next_seq)
+{
+  if (next_seq != replication->next_seq)
+    replication->follows = false;
+  replication->next_seq = next_seq;
+}
+
 int replication_claim(struct replication *replication, uint64_t epoch, struct failure *failure)
 {
   const struct redis_claim claim = {replication->options.identity, replication->options.name, replication->options.lease_ms,
@@ -27,7 +46,7 @@ int replication_claim(struct replication *replication, uint64_t epoch, struct fa
     return error;
   replication->epoch = claimed.epoch;
   replication->head_epoch = claimed.head_epoch;
-  replication->next_seq = claimed.next_seq;
+  replication_is_at(replication, claimed.next_seq);
   replication->sent_end = claimed.end_position;
   replication->lease_until_ns = claimed.lease_until_ns;
   return 0;
@@ -89,7 +108,7 @@ int replication_reset(struct replication *replication, struct failure *failure)
 {
   int error = redis_run_reset(replication->run, failure);
   if (error == 0)
-    replication->next_seq = 1;
+    replication_is_at(replication, 1);
   if (error == 0)
     replication->sent_end = 0;
   return error;
@@ -142,6 +161,53 @@ int replication_fetch(struct replication *replication, struct store *store, stru
   return error;
 }
 
+/* ---- agreeing ---- */
+
+/* Where that entry ends. */
+static int end_of(struct store *store, uint64_t seq, uint64_t *ret_end, struct failure *failure)
+{
+  struct store_cursor *cursor;
+  const struct journal_entry *entry;
+  uint64_t found;
+  int error = store_cursor_open(store, seq, &cursor, failure);
+  if (error != 0)
+    return error;
+  error = store_cursor_next(cursor, &entry, &found, failure);
+  if (error == 0)
+    *ret_end = entry && found == seq ? entry->position + entry->size : 0;
+  store_cursor_close(cursor);
+  return error;
+}
+
+static int take_all(struct replication *replication, struct store *store, struct failure *failure)
+{
+  struct fetching fetching = {store, failure};
+  int error = store_begin(store, failure);
+  if (error != 0)
+    return error;
+  error = store_chunks_forget(store, failure);
+  if (error == 0)
+    error = redis_run_chunks(replication->run, 0, put, &fetching, failure);
+  if (error == 0)
+    error = store_commit(store, failure);
+  else
+    store_rollback(store);
+  return error == 0 ? store_sync(store, failure) : error;
+}
+
+int replication_reconcile(struct replication *replication, struct store *store, struct failure *failure)
+{
+  uint64_t position, count, end = 0, there = replication->next_seq - 1;
+  int error = there ? store_end(store, &position, &count, failure) : 0;
+  if (error != 0 || there == 0)
+    return error;
+  if (there <= count)
+    error = end_of(store, there, &end, failure);
+  if (error != 0 || end == replication->sent_end)
+    return error;
+  return position >= replication->sent_end ? replication_reset(replication, failure) : take_all(replication, store, failure);
+}
+
 /* ---- sending ---- */
 
 #define BATCH_CHUNKS 64u
@@ -168,10 +234,11 @@ static int send_batch(struct batch *batch)
   while (batch->count > 0)
     free((void *)batch->chunks[--batch->count].bytes);
   batch->bytes = 0;
-  replication->next_seq = next_seq;
-  if (error != 0)
+  if (error != 0) {
+    replication_is_at(replication, next_seq);
     return error;
-  replication->sent_end = end;
+  }
+  replication_has(replication, next_seq, end);
   replication_has_lease(replication, lease_until_ns);
   return 0;
 }

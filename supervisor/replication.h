@@ -12,8 +12,8 @@
 #ifndef PERDURE_SUPERVISOR_REPLICATION_H
 #define PERDURE_SUPERVISOR_REPLICATION_H
 
-#include "journal/tail.h"
 #include "supervisor/acknowledgements.h"
+#include "supervisor/drain.h"
 #include "supervisor/redis_run.h"
 #include "supervisor/run.h"
 
@@ -47,13 +47,18 @@ uint64_t replication_epoch(const struct replication *replication);
 uint64_t replication_head_epoch(const struct replication *replication);
 /* Forgets what is there: the run begins anew. */
 int replication_reset(struct replication *replication, struct failure *failure);
+/* What is there and what the run's own store has, in which the tail's rest is, agree again: after the machine's death either may
+ * have more. What is there more comes here; where they differ (an entry was lost here that nobody was promised), what reaches further
+ * counts. 0, or the store's errors, and nothing has changed. */
+int replication_reconcile(struct replication *replication, struct store *store, struct failure *failure);
 /* Fills a store that has just been made. In one transaction. -EBADMSG: what is there is damaged. */
 int replication_fetch(struct replication *replication, struct store *store, struct failure *failure);
 
 /* Sends the head of `store`, and all that it has of the journal. */
 int replication_send_head(struct replication *replication, struct store *store, struct failure *failure);
-/* From here on a thread sends what is drained. `header` and `acknowledgements` have to outlive replication_halt(). store_path: of the run's own store. */
-int replication_start(struct replication *replication, const char *store_path, struct tail_header *header,
+/* After replication_send_head(). From here on a thread sends what is drained, and what somebody waits for as soon as it is in the tail.
+ * `tail` and `acknowledgements` have to outlive replication_halt(). store_path: of the run's own store. */
+int replication_start(struct replication *replication, const char *store_path, struct tail_file *tail,
                       struct acknowledgements *acknowledgements, struct failure *failure);
 /* This process is ended, and its tree cannot go on, when another owner comes. */
 void replication_watch(struct replication *replication, pid_t pid);

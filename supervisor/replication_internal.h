@@ -3,7 +3,7 @@
 #ifndef PERDURE_SUPERVISOR_REPLICATION_INTERNAL_H
 #define PERDURE_SUPERVISOR_REPLICATION_INTERNAL_H
 
-#include "journal/tail.h"
+#include "supervisor/drain.h"
 #include "supervisor/replication.h"
 
 #include <pthread.h>
@@ -20,7 +20,11 @@ struct replication {
   /* while the thread runs */
   pthread_t thread;
   char *store_path;
-  struct tail_header *header; /* NULL: it does not */
+  struct tail_file *tail;
+  struct tail_header *header; /* the tail's; NULL: it does not */
+  uint8_t *ring_bytes, *ring_delta; /* replication_ring.c's */
+  uint64_t ring_position;     /* of the entry next_seq, */
+  bool follows;               /* if this is so */
   struct acknowledgements *acknowledgements;
   _Atomic int32_t pid;        /* 0: not known yet */
   _Atomic uint32_t stop;
@@ -33,6 +37,20 @@ void replication_say(const struct replication *replication, enum run_loudness lo
 int replication_claim(struct replication *replication, uint64_t epoch, struct failure *failure);
 /* Sends what the store has more. Errors of redis_run_append(). */
 int replication_send(struct replication *replication, struct store *store, struct failure *failure);
+/* The other store has all below `end`, and next_seq comes next, and lies there, unless a gap is between. */
+void replication_has(struct replication *replication, uint64_t next_seq, uint64_t end);
+/* It has less than was known: next_seq comes next. */
+void replication_is_at(struct replication *replication, uint64_t next_seq);
+
+/* From where all that the run's own store has is in the other one. */
+int replication_ring_begin(struct replication *replication, struct failure *failure);
+void replication_ring_end(struct replication *replication);
+/* Sends what is published in the ring, and waits for at most step_ms for `replicas` to have it; both are told on. *ret_sent: false: the
+ * drain has to bring it. Errors of redis_run_append(). */
+int replication_ring_send(struct replication *replication, unsigned replicas, unsigned step_ms, bool *ret_sent, struct failure *failure);
+
+/* A third of it has passed. */
+bool replication_lease_is_old(const struct replication *replication);
 /* There is a new lease: the program, if it runs, is told. */
 void replication_has_lease(struct replication *replication, int64_t lease_until_ns);
 

@@ -38,6 +38,11 @@ void replication_has_lease(struct replication *replication, int64_t lease_until_
     acknowledgements_tell(shared);
 }
 
+bool replication_lease_is_old(const struct replication *replication)
+{
+  return boottime_ns() > replication->lease_until_ns - (int64_t)replication->options.lease_ms * 1000000 * 2 / 3;
+}
+
 static int renew(struct replication *replication, struct failure *failure)
 {
   uint64_t next_seq;
@@ -46,7 +51,7 @@ static int renew(struct replication *replication, struct failure *failure)
   if (error != 0)
     return error;
   if (next_seq < replication->next_seq)
-    replication->next_seq = next_seq;
+    replication_is_at(replication, next_seq);
   replication_has_lease(replication, lease_until_ns);
   return 0;
 }
@@ -63,13 +68,20 @@ static int most_waited_for(const struct tail_replication *shared)
   return -1;
 }
 
+static unsigned step_ms(const struct replication *replication)
+{
+  unsigned quarter_ms = replication->options.lease_ms / 4;
+  unsigned least_ms = quarter_ms > 1 ? quarter_ms : 1;
+  return least_ms < WAIT_STEP_MS_MAX ? least_ms : WAIT_STEP_MS_MAX;
+}
+
 /* What has been written on this connection is what WAIT asks about: a new one has to write first. */
 static int ask_replicas(struct replication *replication, bool *wrote, struct failure *failure)
 {
   struct tail_replication *shared = &replication->header->replication;
   int wanted = most_waited_for(shared);
   unsigned count = 0;
-  if (wanted <= 0)
+  if (wanted <= 0 || atomic_load(&shared->wanted) > replication->sent_end)
     return 0;
   uint64_t next_before = replication->next_seq;
   int error = *wrote ? 0 : renew(replication, failure);
@@ -77,9 +89,7 @@ static int ask_replicas(struct replication *replication, bool *wrote, struct fai
     return error;
   *wrote = true;
   uint64_t end = replication->sent_end;
-  unsigned step_ms = replication->options.lease_ms / 4;
-  error = redis_run_wait(replication->run, (unsigned)wanted, step_ms < WAIT_STEP_MS_MAX ? step_ms : WAIT_STEP_MS_MAX, &count,
-                         failure);
+  error = redis_run_wait(replication->run, (unsigned)wanted, step_ms(replication), &count, failure);
   if (error == -ETIME)
     error = 0;
   if (error != 0)
@@ -90,6 +100,23 @@ static int ask_replicas(struct replication *replication, bool *wrote, struct fai
 
 /* ---- one round ---- */
 
+/* As long as that is faster than the drain. *ret_done: it was, and the other store has all that was asked for. */
+static int send_wanted(struct replication *replication, bool *ret_done, struct failure *failure)
+{
+  struct tail_replication *shared = &replication->header->replication;
+  int wanted, error = 0;
+  bool sent = true;
+  uint64_t sent_before = replication->sent_end;
+  while (error == 0 && sent && (wanted = most_waited_for(shared)) >= 0 && atomic_load(&shared->wanted) > replication->sent_end)
+    error = replication_ring_send(replication, (unsigned)wanted, step_ms(replication), &sent, failure);
+  if (error == 0 && !sent) {
+    atomic_fetch_add(&replication->header->drain_futex, 1);
+    syscall(SYS_futex, &replication->header->drain_futex, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+  }
+  *ret_done = sent && replication->sent_end != sent_before && most_waited_for(shared) < 0;
+  return error;
+}
+
 static int send_and_ask(struct replication *replication, struct store *store, struct failure *failure)
 {
   uint64_t sent_before = replication->sent_end;
@@ -98,7 +125,7 @@ static int send_and_ask(struct replication *replication, struct store *store, st
     return error;
   bool wrote = replication->sent_end != sent_before;
   acknowledgements_primary(replication->acknowledgements, 0, replication->sent_end);
-  if (!wrote && boottime_ns() > replication->lease_until_ns - (int64_t)replication->options.lease_ms * 1000000 * 2 / 3) {
+  if (!wrote && replication_lease_is_old(replication)) {
     error = renew(replication, failure);
     wrote = true;
   }
@@ -108,7 +135,10 @@ static int send_and_ask(struct replication *replication, struct store *store, st
 /* The server may have forgotten the run: then it is ours as before, or another's. */
 static int one_round(struct replication *replication, struct store *store, struct failure *failure)
 {
-  int error = send_and_ask(replication, store, failure);
+  bool done;
+  int error = send_wanted(replication, &done, failure);
+  if (error == 0 && !done)
+    error = send_and_ask(replication, store, failure);
   if (error != -ENOENT)
     return error;
   error = replication_claim(replication, replication->epoch, failure);
@@ -180,17 +210,25 @@ static void *run(void *argument)
 
 /* ---- from the supervisor ---- */
 
-int replication_start(struct replication *replication, const char *store_path, struct tail_header *header,
+int replication_start(struct replication *replication, const char *store_path, struct tail_file *tail,
                       struct acknowledgements *acknowledgements, struct failure *failure)
 {
   replication->store_path = strdup(store_path);
   if (!replication->store_path)
     return failure_set(failure, -ENOMEM, "cannot send the journal to the other store: out of memory");
-  replication->header = header;
+  replication->tail = tail;
+  replication->header = tail->header;
   replication->acknowledgements = acknowledgements;
-  atomic_store(&header->replication.lease_until_ns, replication->lease_until_ns);
-  int error = thread_begin(&replication->thread, run, replication);
+  atomic_store(&tail->header->replication.lease_until_ns, replication->lease_until_ns);
+  int error = replication_ring_begin(replication, failure);
   if (error != 0) {
+    replication_ring_end(replication);
+    replication->header = NULL;
+    return error;
+  }
+  error = thread_begin(&replication->thread, run, replication);
+  if (error != 0) {
+    replication_ring_end(replication);
     replication->header = NULL;
     return failure_set(failure, error, "cannot send the journal to the other store: %s", strerror(-error));
   }
@@ -211,6 +249,7 @@ static void stop_thread(struct replication *replication)
   atomic_fetch_add(&shared->wake, 1);
   syscall(SYS_futex, &shared->wake, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
   pthread_join(replication->thread, NULL);
+  replication_ring_end(replication);
   replication->header = NULL;
   atomic_store(&replication->pid, 0);
   atomic_store(&replication->stop, 0);

@@ -108,6 +108,7 @@ static int fetch(struct run_attempt *attempt, struct failure *failure)
 {
   struct store *store = NULL;
   char path[PATH_MAX];
+  int64_t began_ns = run_now_ns();
   int error = run_place_clear(&attempt->place, failure);
 
   if (error == 0)
@@ -122,8 +123,10 @@ static int fetch(struct run_attempt *attempt, struct failure *failure)
   if (error == 0)
     error = store_sync(store, failure);
   store_close(store);
-  if (error == 0)
-    run_say(attempt, SAY_NOTICE, "run %s: taken over from another machine", attempt->place.id);
+  if (error < 0)
+    return error;
+  run_say(attempt, SAY_NOTICE, "run %s: taken over from another machine", attempt->place.id);
+  run_say(attempt, SAY_DETAIL, "run %s: fetched in %.1f ms", attempt->place.id, (double)(run_now_ns() - began_ns) / 1e6);
   return error;
 }
 
@@ -175,6 +178,13 @@ int run_replication_begin(struct run_attempt *attempt, struct failure *failure)
   return error;
 }
 
+int run_replication_reconcile(struct run_attempt *attempt, struct failure *failure)
+{
+  if (!attempt->replication || replication_head_epoch(attempt->replication) == 0)
+    return 0;
+  return replication_reconcile(attempt->replication, attempt->store, failure);
+}
+
 int run_replication_reset(struct run_attempt *attempt, struct failure *failure)
 {
   int error = run_replicas_reset(attempt, failure);
@@ -203,7 +213,7 @@ static int start_store(struct run_attempt *attempt, const char *path, struct fai
   if (error == 0)
     error = replication_send_head(attempt->replication, attempt->store, failure);
   return error < 0 ? error
-                   : replication_start(attempt->replication, path, attempt->tail.header, &attempt->acknowledgements, failure);
+                   : replication_start(attempt->replication, path, &attempt->tail, &attempt->acknowledgements, failure);
 }
 
 int run_replication_start(struct run_attempt *attempt, struct failure *failure)
@@ -216,7 +226,7 @@ int run_replication_start(struct run_attempt *attempt, struct failure *failure)
   run_place_path(&attempt->place, "run.db", path);
   acknowledgements_begin(&attempt->acknowledgements, attempt->tail.header, attempt->replication != NULL, attempt->replica_count);
   shared->before_remote = attempt->options->before_remote;
-  shared->on = 1;
+  shared->on = TAIL_REPLICATION_ON | (attempt->replica_count > 0 ? TAIL_REPLICATION_DRAINED : 0);
   /* Of directories nobody else is the owner. */
   if (!attempt->replication)
     atomic_store(&shared->lease_until_ns, INT64_MAX);

@@ -12,6 +12,8 @@ int run_state_of_lost(struct store *store, struct failure *failure);
 /* Before the run's directory is looked at: claims the run, and where another machine has it newer, or alone, fetches it. The
  * other store is the command's, else the one that the run remembers. */
 int run_replication_begin(struct run_attempt *attempt, struct failure *failure);
+/* An attempt begins, and the old one's tail is in the run's own store: replication_reconcile(). */
+int run_replication_reconcile(struct run_attempt *attempt, struct failure *failure);
 /* A run begins anew: what is left of an older one of that name goes. */
 int run_replication_reset(struct run_attempt *attempt, struct failure *failure);
 /* In the transaction in which the attempt begins. */

@@ -135,16 +135,27 @@ int run_feed_cursor(const char *path, uint64_t *ret_cursor, struct failure *fail
   return 0;
 }
 
+int64_t run_now_ns(void)
+{
+  struct timespec now;
+
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
 static int publish(struct run_attempt *attempt, struct analysis *analysis,
                    struct run_beginning *beginning, struct failure *failure)
 {
   char feed[PATH_MAX], kept[PATH_MAX];
+  int64_t began_ns = run_now_ns();
   int error;
 
   run_place_path(&attempt->place, "feed", feed);
   run_place_path(&attempt->place, "kept", kept);
   error = recover_publish(analysis, attempt->store, beginning->verdicts, beginning->verdict_count, kept,
                           feed, &beginning->feed_size, failure);
+  run_say(attempt, SAY_DETAIL, "run %s: the replay feed was written in %.1f ms", attempt->place.id,
+          (double)(run_now_ns() - began_ns) / 1e6);
   return error < 0 ? error : run_feed_cursor(feed, &beginning->feed_cursor, failure);
 }
 
@@ -284,11 +295,14 @@ static int recover(struct run_attempt *attempt, struct run_beginning *beginning,
   struct failed_effect failed;
   struct analysis *analysis;
   size_t count = 0;
+  int64_t began_ns = run_now_ns();
   int error = run_analyse(attempt->store, &analysis, failure);
 
   if (error < 0)
     return error;
   analysis_summary(analysis, &summary);
+  run_say(attempt, SAY_DETAIL, "run %s: %" PRIu64 " entries were verified and analysed in %.1f ms", attempt->place.id,
+          summary.entry_count, (double)(run_now_ns() - began_ns) / 1e6);
   if (summary.beginning_lost) {
     analysis_free(analysis);
     return failure_set(failure, -EBADMSG, "the journal of run %s is damaged: the entry with which its program "
@@ -443,6 +457,8 @@ int run_resume(struct run_attempt *attempt, bool *ret_over, int *ret_status, str
   error = run_outer_recall(attempt->store, &before, failure);
   if (error == 0)
     error = drain_old_tail(attempt, state, &beginning, &before, failure);
+  if (error == 0)
+    error = run_replication_reconcile(attempt, failure);
   if (error < 0)
     return error;
   return recover(attempt, &beginning, &before, ret_over, ret_status, failure);

@@ -2,6 +2,7 @@
 /* Harmless at any crash: reads, or writes inside a transaction. */
 #include "supervisor/store_head.h"
 
+#include "supervisor/chunk_cut.h"
 #include "supervisor/store_internal.h"
 
 #define XXH_INLINE_ALL
@@ -128,13 +129,30 @@ int store_head_put(struct store *store, const void *bytes, size_t length, struct
   return error;
 }
 
+/* The first chunk may begin before. */
+static int visit(struct store_chunk *chunk, uint64_t first_seq, int (*each)(const struct store_chunk *chunk, void *context), void *context,
+                 struct failure *failure)
+{
+  void *bytes = NULL;
+  int error = 0;
+  if (chunk->first_seq + chunk->entry_count <= first_seq)
+    return 0;
+  if (chunk->first_seq < first_seq)
+    error = chunk_cut(chunk, first_seq, &bytes, failure);
+  if (error == 0)
+    error = each(chunk, context);
+  free(bytes);
+  return error;
+}
+
 int store_chunks(struct store *store, uint64_t first_seq, int (*each)(const struct store_chunk *chunk, void *context),
                  void *context, struct failure *failure)
 {
   sqlite3_stmt *statement;
   int code, error = store_prepare(store,
                                   "SELECT first_seq, first_position, end_position, entry_count, time_ns, bytes FROM chunk "
-                                  "WHERE first_seq >= ?1 ORDER BY first_seq",
+                                  "WHERE first_seq >= coalesce((SELECT max(first_seq) FROM chunk WHERE first_seq <= ?1), 0) "
+                                  "ORDER BY first_seq",
                                   &statement, "read", failure);
   if (error != 0)
     return error;
@@ -144,7 +162,7 @@ int store_chunks(struct store *store, uint64_t first_seq, int (*each)(const stru
       error = store_failed(store, code, "read", failure);
       break;
     }
-    const struct store_chunk chunk = {
+    struct store_chunk chunk = {
       .first_seq = (uint64_t)sqlite3_column_int64(statement, 0),
       .first_position = (uint64_t)sqlite3_column_int64(statement, 1),
       .end_position = (uint64_t)sqlite3_column_int64(statement, 2),
@@ -153,10 +171,15 @@ int store_chunks(struct store *store, uint64_t first_seq, int (*each)(const stru
       .bytes = sqlite3_column_blob(statement, 5),
       .length = (size_t)sqlite3_column_bytes(statement, 5),
     };
-    error = each(&chunk, context);
+    error = visit(&chunk, first_seq, each, context, failure);
   }
   sqlite3_finalize(statement);
   return error;
+}
+
+int store_chunks_forget(struct store *store, struct failure *failure)
+{
+  return store_execute(store, "DELETE FROM chunk", "write to", failure);
 }
 
 int store_mark_before(struct store *store, uint64_t next_seq, struct store_mark *ret_mark, struct failure *failure)

@@ -28,9 +28,12 @@ struct store_mark {
 /* The last chunk that begins before next_seq; zeros: there is none. */
 int store_mark_before(struct store *store, uint64_t next_seq, struct store_mark *ret_mark, struct failure *failure);
 
-/* Calls `each` with the chunks from first_seq on, in order, until it returns non-zero, which is returned. */
+/* Calls `each` with the chunks from the entry first_seq on, in order, until it returns non-zero, which is returned. The first one
+ * is what is left of its row where that begins before. */
 int store_chunks(struct store *store, uint64_t first_seq, int (*each)(const struct store_chunk *chunk, void *context),
                  void *context, struct failure *failure);
+/* All of them, inside a transaction. */
+int store_chunks_forget(struct store *store, struct failure *failure);
 /* Inside a transaction. -EBADMSG: it does not follow on the last one. */
 int store_chunk_put(struct store *store, const struct store_chunk *chunk, struct failure *failure);
 

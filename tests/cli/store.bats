@@ -62,6 +62,24 @@ on_another_machine() {
   assert_only_the_last_again
 }
 
+@test "a machine that has lost the newest part of its journal, when it died, takes it from the store" {
+  write_payments
+  start_payments --lease 500ms --min-replicas 0 --sync none
+  kill -9 -- "-$supervisor"
+  wait "$supervisor" 2> /dev/null || true
+  "$BATS_TEST_DIRNAME/damage-tail" "$PERDURE_DIR/runs/job/tail" reboot
+  python3 -c 'import sqlite3, sys; print(sqlite3.connect(sys.argv[1], isolation_level=None).execute("DELETE FROM chunk").rowcount)' \
+    "$PERDURE_DIR/runs/job/run.db" > lost
+  [ "$(cat lost)" -gt 0 ]
+  rm go
+  run_durable --id job --store "$store" -- bash pay.sh
+  assert_equal "$status" 0
+  assert_paid_once
+  assert_only_the_last_again
+  run perdure verify job
+  assert_output --partial 'no defect'
+}
+
 @test "an owner that was frozen does nothing more when it wakes behind a takeover" {
   write_payments
   start_payments --lease 500ms --min-replicas 0

@@ -30,6 +30,20 @@ static struct redis_address address_of(const struct redis_server *server)
   return address;
 }
 
+/* Words that have no blanks in them. */
+static void system_redis(const struct redis_server *server, const char *words)
+{
+  char command[256];
+  snprintf(command, sizeof command, "redis-cli -p %u %s", server->port, words);
+  FILE *said = popen(command, "re");
+  char line[64];
+  assert(said);
+  while (fgets(line, sizeof line, said)) {
+  }
+  int status = pclose(said);
+  assert(status == 0);
+}
+
 static struct redis_run *opened(const struct redis_server *server, const char *id)
 {
   struct redis_address address = address_of(server);
@@ -118,6 +132,46 @@ static void test_owning(const struct redis_server *server)
          "its owner begins it anew");
   redis_run_close(first);
   redis_run_close(second);
+}
+
+/* A replica that lacked a claim has taken the primary's place: who claimed is not taken for an old owner. */
+static void test_lost_claim(const struct redis_server *server)
+{
+  struct redis_run *first = opened(server, "lost"), *second = opened(server, "lost");
+  struct redis_claimed claimed;
+  uint64_t next = 0;
+  int error = claim(first, "first", NO_LEASE_MS, 1, &claimed);
+  tap_ok(error == 0 && claim(second, "second", NO_LEASE_MS, 7, &claimed) == 0 && claimed.epoch == 7, "a run is taken over");
+  /* As the server is that has the first claim alone. */
+  tap_ok(claim(first, "first", NO_LEASE_MS, 1, &claimed) == 0 && redis_run_release(first, &failure) == 0, "and back");
+  system_redis(server, "HSET perdure:{lost}:run epoch 1 owner first name first");
+  tap_ok(append_one(second, 1, 1, LONG_LEASE_MS, &next) == -ENOENT, "an owner whose claim is forgotten claims again");
+  tap_ok(claim(second, "second", LONG_LEASE_MS, claimed.epoch + 1, &claimed) == 0 && append_one(second, 1, 1, LONG_LEASE_MS, &next) == 0,
+         "and goes on");
+  redis_run_close(first);
+  redis_run_close(second);
+}
+
+static void test_append_and_wait(const struct redis_server *primary)
+{
+  struct redis_run *run = opened(primary, "both");
+  struct store_chunk chunk = chunk_of(1, 2, "entries");
+  struct redis_claimed claimed;
+  struct redis_appended appended;
+  int error = claim(run, "me", LONG_LEASE_MS, 1, &claimed);
+  tap_ok(error == 0 && redis_run_append_and_wait(run, &chunk, LONG_LEASE_MS, 1, 60000, &appended, &failure) == 0 && appended.next_seq == 3 &&
+           appended.acknowledged == 1 && appended.lease_until_ns != 0,
+         "a chunk is written and waited for at once");
+  chunk = chunk_of(3, 1, "more");
+  tap_ok(redis_run_append_and_wait(run, &chunk, REDIS_LEASE_KEEP, 2, 1, &appended, &failure) == 0 && appended.next_seq == 4 &&
+           appended.acknowledged <= 1 && appended.lease_until_ns == 0,
+         "fewer replicas are no error, and the lease can stay");
+  chunk = chunk_of(9, 1, "gap");
+  tap_ok(redis_run_append_and_wait(run, &chunk, REDIS_LEASE_KEEP, 1, 1000, &appended, &failure) == -EILSEQ && appended.next_seq == 4, "a gap is refused");
+  system_redis(primary, "SCRIPT FLUSH");
+  chunk = chunk_of(4, 1, "after");
+  tap_ok(redis_run_append_and_wait(run, &chunk, REDIS_LEASE_KEEP, 1, 1000, &appended, &failure) == -EAGAIN, "a server that forgot the script says so");
+  redis_run_close(run);
 }
 
 /* ---- the epoch function, and a model of it ---- */
@@ -362,6 +416,10 @@ int main(void)
   test_owning(&server);
   test_model(&server);
   test_lease_ends(&server);
+  test_lost_claim(&server);
+  struct redis_server replica = redis_server_start_replica(&server);
+  test_append_and_wait(&server);
+  redis_server_kill(&replica);
   test_reading(&server);
   redis_server_kill(&server);
   test_waiting();

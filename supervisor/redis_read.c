@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What somebody reads who takes a run over, or looks at it. Trusts no byte. */
+#include "supervisor/redis_run_internal.h"
+
+#include <endian.h>
+#include <errno.h>
+
+static int damaged(struct failure *failure)
+{
+  return failure_set(failure, -EBADMSG,
+                     "the store holds a part of the run that is damaged; take it from a replica or a backup");
+}
+
+/* What a zstd frame holds, malloc'ed; length_max bounds what is believed. */
+static int unpack(const void *packed, size_t packed_length, size_t length_max, void **ret_bytes, size_t *ret_length,
+                  struct failure *failure)
+{
+  unsigned long long length = ZSTD_getFrameContentSize(packed, packed_length);
+  if (length == ZSTD_CONTENTSIZE_ERROR || length == ZSTD_CONTENTSIZE_UNKNOWN || length > length_max)
+    return damaged(failure);
+  void *bytes = malloc(length + 1);
+  if (!bytes)
+    return failure_set(failure, -ENOMEM, "cannot read the store: out of memory");
+  size_t came = ZSTD_decompress(bytes, length, packed, packed_length);
+  if (ZSTD_isError(came) || came != length) {
+    free(bytes);
+    return damaged(failure);
+  }
+  *ret_bytes = bytes;
+  *ret_length = length;
+  return 0;
+}
+
+#define HEAD_LENGTH_MAX (64u << 20)
+
+int redis_run_head(struct redis_run *run, char *ret_state, void **ret_bytes, size_t *ret_length,
+                   struct failure *failure)
+{
+  struct command command = {0};
+  redisReply *reply;
+  add(&command, "HMGET");
+  add(&command, run->key_run);
+  add(&command, "format");
+  add(&command, "state");
+  add(&command, "head");
+  int error = redis_link_open(&run->link, failure);
+  if (error == 0)
+    error = redis_link_ask(&run->link, command.words, command.count, 0, &reply, failure);
+  if (error != 0)
+    return error;
+  const char *where = redis_address_text(&run->address);
+  if (!text_at(reply, 2)[0])
+    error = failure_set(failure, -ENOENT, "%s does not have the run", where);
+  else if (number_at(reply, 0) != REDIS_RUN_FORMAT)
+    error = failure_set(failure, -EPROTO, "the run is in format %s in %s, and this perdure knows %d; use the perdure that wrote it",
+                        text_at(reply, 0), where, REDIS_RUN_FORMAT);
+  else
+    error = unpack(reply->element[2]->str, reply->element[2]->len, HEAD_LENGTH_MAX, ret_bytes, ret_length, failure);
+  if (error == 0)
+    snprintf(ret_state, 32, "%s", text_at(reply, 1));
+  freeReplyObject(reply);
+  return error;
+}
+
+static int visit(const redisReply *item, int (*each)(const struct store_chunk *chunk, void *context), void *context,
+                 struct failure *failure)
+{
+  struct packed_header header;
+  void *bytes;
+  if (item->type != REDIS_REPLY_STRING || item->len < sizeof header)
+    return damaged(failure);
+  memcpy(&header, item->str, sizeof header);
+  struct store_chunk chunk = {
+    .first_seq = le64toh(header.first_seq),
+    .first_position = le64toh(header.first_position),
+    .end_position = le64toh(header.end_position),
+    .entry_count = le64toh(header.entry_count),
+    .time_ns = (int64_t)le64toh(header.time_ns),
+  };
+  int error = unpack(item->str + sizeof header, item->len - sizeof header, le64toh(header.length), &bytes, &chunk.length, failure);
+  if (error != 0)
+    return error;
+  chunk.bytes = bytes;
+  error = chunk.length == le64toh(header.length) ? each(&chunk, context) : damaged(failure);
+  free(bytes);
+  return error;
+}
+
+int redis_run_chunks(struct redis_run *run, uint64_t place, int (*each)(const struct store_chunk *chunk, void *context),
+                     void *context, struct failure *failure)
+{
+  for (;; place += CHUNKS_PER_COMMAND) {
+    struct command command = {0};
+    redisReply *reply;
+    add(&command, "LRANGE");
+    add(&command, run->key_chunks);
+    add_number(&command, place);
+    add_number(&command, place + CHUNKS_PER_COMMAND - 1);
+    int error = redis_link_open(&run->link, failure);
+    if (error == 0)
+      error = redis_link_ask(&run->link, command.words, command.count, 0, &reply, failure);
+    if (error != 0)
+      return error;
+    size_t count = reply->elements;
+    for (size_t i = 0; i < count && error == 0; i++)
+      error = visit(reply->element[i], each, context, failure);
+    freeReplyObject(reply);
+    if (error != 0 || count < CHUNKS_PER_COMMAND)
+      return error;
+  }
+}
