@@ -62,22 +62,37 @@ printed() {
   assert_equal "$(cat said)" ''
 }
 
+# A run that is killed behind `rm copy`, where it waits; `said` has what its resumption says, with the options given.
+resume_behind_five() {
+  "$PERDURE" run --id "$1" -- /bin/bash five.sh &
+  supervisor=$!
+  read -t 10 -r _ <> up
+  kill -9 "$supervisor"
+  wait "$supervisor" || [ "$?" = 137 ]
+  # It waits for `go` too until it is ended.
+  timeout 20 tail -s 0.1 --pid="$(cat pid)" -f /dev/null
+  "$PERDURE" run "${@:2}" --id "$1" -- /bin/bash five.sh 2> said &
+  supervisor=$!
+  echo > go
+  await_supervisor
+  assert_equal "$status" 0
+}
+
 @test "a resumed run says how many commands are not run again, and the last of them, without passwords" {
-  cat > job.sh <<'END'
+  cat > five.sh <<'END'
+echo $$ > pid
 sort -rn numbers > sorted
 /bin/cat sorted > copy
 env -u HOME cat http://me:hush@host/ 2> missing
 wc -l < copy
 rm copy
 echo > up
-kill -9 $PPID
+read -r _ < go
 END
-  run --separate-stderr "$PERDURE" run --id job -- /bin/bash job.sh <> up
-  assert_equal "$status" 137
-  "$PERDURE" run --id job -- /bin/bash job.sh 2> said <> up || [ "$?" = 137 ]
+  resume_behind_five job
   assert_equal "$(grep 'not run again' said)" \
     "perdure: 5 commands have ended and are not run again, the last of them: \`cat 'http://me:****@host/'\`, \`wc -l\`, \`rm copy\`; \`perdure log --tree job\` lists them"
-  "$PERDURE" run -q --id job -- /bin/bash job.sh 2> said <> up || [ "$?" = 137 ]
+  resume_behind_five another -q
   run cat said
   refute_output --partial 'not run again'
 }
