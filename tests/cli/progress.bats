@@ -64,9 +64,11 @@ printed() {
 
 # A run that is killed behind `rm copy`, where it waits; `said` has what its resumption says, with the options given.
 resume_behind_five() {
+  local held
+  exec {held}<> up # a line that is written once more, since it was killed while it wrote, needs a reader
   "$PERDURE" run --id "$1" -- /bin/bash five.sh &
   supervisor=$!
-  read -t 10 -r _ <> up
+  read -t 10 -r _ <&"$held"
   kill -9 "$supervisor"
   wait "$supervisor" || [ "$?" = 137 ]
   # It waits for `go` too until it is ended.
@@ -76,6 +78,7 @@ resume_behind_five() {
   echo > go
   await_supervisor
   assert_equal "$status" 0
+  exec {held}<&-
 }
 
 @test "a resumed run says how many commands are not run again, and the last of them, without passwords" {
