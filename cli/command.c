@@ -6,7 +6,7 @@
 #include "journal/tail.h"
 #include "supervisor/redis_address.h"
 #include "supervisor/retry.h"
-#include "supervisor/retry_rules.h"
+#include "supervisor/retry_rules_parse.h"
 
 #include <errno.h>
 #include <stdarg.h>

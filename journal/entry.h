@@ -146,7 +146,8 @@ struct journal_kept {
   uint64_t device, inode, birth_ns;
 };
 
-/* SEGMENT_DEADLINE, in the intent of a sleep. */
+/* SEGMENT_DEADLINE, in the intent of a sleep. In a JOURNAL_CALLBACK_RETRY: the clocks at the first failure of the exchange, and how
+ * long ago that was. */
 struct journal_deadline {
   uint64_t boot_ns;     /* CLOCK_BOOTTIME when it ends */
   uint64_t real_ns;     /* CLOCK_REALTIME when it ends, for after a reboot */

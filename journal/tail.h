@@ -250,6 +250,7 @@ struct tail_header {
                                 was none */
   _Atomic uint32_t left;      /* 1: the run is over, and processes of it live on (run --detach): what they do goes nowhere */
   _Atomic uint32_t executing; /* how many are replacing their program by one that will look for the run */
+  uint32_t retry_rules_size; /* of the file RETRY_RULES_FILE (journal/retry_rules.h); 0: there are none */
 };
 
 /* Until something must be on disk, nothing is put there: what leaves the ring for the store lies in the page

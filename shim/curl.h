@@ -7,7 +7,7 @@
 #ifndef PERDURE_SHIM_CURL_H
 #define PERDURE_SHIM_CURL_H
 
-#include "journal/retry_policy.h"
+#include "journal/retry_rules.h"
 #include "shim/blob.h"
 #include "shim/engine.h"
 
@@ -172,9 +172,13 @@ struct curl_handle {
   uint64_t spool_place, frame_left;
 
   /* tries of a curl_easy_perform() */
-  struct retry_policy policy;
-  uint32_t tries;
-  bool held_back;      /* the body of this answer: there is another try */
+  struct retry_policy policy; /* what holds where no rule does */
+  bool policy_said;           /* by the program: it stands above the rules */
+  uint32_t tries;             /* with the first; those of earlier attempts count */
+  struct retry_progress progress;
+  struct journal_deadline failed_first; /* as SEGMENT_DEADLINE of the callback has it; zeros: it has not failed */
+  bool held_back;      /* the body of this answer: there is another try, after: */
+  uint64_t delay_ns;
 
   /* the multi handle that it is in (shim/curl_group.h) */
   struct curl_group *group;
@@ -312,14 +316,14 @@ void spool_close(struct curl_handle *handle);
 
 /* As the program, or the command line, has said of what this thread sends. */
 bool exchange_may_be_repeated(const struct curl_handle *handle);
-/* Before the first try: what holds for this thread. */
+/* A new exchange: what holds for this thread, and nothing has failed. Live and in replay. */
 void retry_begin(struct curl_handle *handle);
 /* Passing, on bytes of a body: they are of an answer after which there is another try, and not for the program. */
 bool retry_holds_back(struct curl_handle *handle, const struct curl_real *real);
 /* Passing: the try has ended with that code. True: another is to be made now, the wait for it is over. */
 bool retry_follows(struct curl_handle *handle, const struct curl_real *real, int code);
-/* Live and in replay: what was counted of the last try does not count for the next. */
-void retry_begins_anew(struct curl_handle *handle);
+/* Replay: a try failed, and another one followed. */
+void retry_replay(struct curl_handle *handle, const struct journal_entry *entry);
 
 /* ---- curl_info.c ---- */
 

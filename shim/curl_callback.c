@@ -416,7 +416,7 @@ void callback_replay(struct curl_handle *handle, const struct journal_entry *ent
   if (callback.kind == JOURNAL_CALLBACK_AGAIN)
     return;
   if (callback.kind == JOURNAL_CALLBACK_RETRY) {
-    retry_begins_anew(handle);
+    retry_replay(handle, entry);
     return;
   }
   uint64_t result = call_program(handle, &callback);

@@ -54,6 +54,7 @@ static void clear(struct curl_handle *handle)
   raw_fill(handle->again_count, 0, sizeof handle->again_count);
   raw_fill(handle->seen_hash, 0, sizeof handle->seen_hash);
   raw_fill(handle->seen, 0, sizeof handle->seen);
+  retry_begin(handle);
 }
 
 void exchange_begin(struct curl_handle *handle, struct call *ret_call)
@@ -178,7 +179,6 @@ int exchange_end(struct curl_handle *handle, const struct curl_real *real, int c
 static int send_request(struct curl_handle *handle, const struct curl_real *real, uint64_t position)
 {
   make_durable(position);
-  retry_begin(handle);
   uint32_t before = passing_begin();
   exchange_prepare(handle, real);
   handle->sent_by = &engine_thread;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A transfer that has failed, tried again inside the curl_easy_perform() that it belongs to, as the retry policy says that
- * the program or the command line has set.
+ * the program has set, else the rule of --retry-policy that matches it, else --retry.
  *
  * It is one exchange all the same, with one Idempotency-Key; each try but the first is announced by a callback entry of its own,
  * which says how the one before ended. Killed anywhere, the exchange is unfinished as any other: the next attempt replays what
- * the program has been given, and sends the request again. */
+ * the program has been given, and sends the request again; the tries that were count, and so does the time since the first
+ * of them failed. */
 #include "shim/control.h"
 #include "shim/curl.h"
 
@@ -40,12 +41,14 @@ static bool is_idempotent(void)
 void retry_begin(struct curl_handle *handle)
 {
   uint64_t values[JOURNAL_SCOPE_VALUES];
-  bool said = perdure_shim_scope_get(JOURNAL_SCOPE_RETRY, values) == 1;
   handle->tries = 1;
+  raw_fill(&handle->progress, 0, sizeof handle->progress);
+  raw_fill(&handle->failed_first, 0, sizeof handle->failed_first);
+  handle->policy_said = perdure_shim_scope_get(JOURNAL_SCOPE_RETRY, values) == 1;
   handle->held_back = false;
   handle->policy.max_attempts = 1;
   handle->policy.statuses = 0;
-  retry_policy_of_values(said ? values : engine.tail.header->retry, &handle->policy);
+  retry_policy_of_values(handle->policy_said ? values : engine.tail.header->retry, &handle->policy);
 }
 
 bool exchange_may_be_repeated(const struct curl_handle *handle)
@@ -55,25 +58,38 @@ bool exchange_may_be_repeated(const struct curl_handle *handle)
 
 /* ---- is it tried again? ---- */
 
-static bool nothing_was_sent(int code)
-{
-  return code == COULDNT_RESOLVE_PROXY || code == COULDNT_RESOLVE_HOST || code == COULDNT_CONNECT;
-}
-
-static bool may_pass(int code)
+/* 0: another try would fail as well. */
+static uint32_t error_of(int code)
 {
   switch (code) {
+  case COULDNT_RESOLVE_PROXY:
+  case COULDNT_RESOLVE_HOST:
+    return RETRY_ERROR_RESOLVE;
+  case COULDNT_CONNECT:
+    return RETRY_ERROR_CONNECT;
+  case SSL_CONNECT:
+    return RETRY_ERROR_TLS;
+  case TIMED_OUT:
+    return RETRY_ERROR_TIMEOUT;
   case HTTP2:
   case PARTIAL_FILE:
-  case TIMED_OUT:
-  case SSL_CONNECT:
   case GOT_NOTHING:
   case SEND_ERROR:
   case CURL_RECV_ERROR:
   case HTTP2_STREAM:
-    return true;
+    return RETRY_ERROR_RESET;
   }
-  return nothing_was_sent(code);
+  return 0;
+}
+
+static bool nothing_was_sent(int code)
+{
+  return error_of(code) & (RETRY_ERROR_RESOLVE | RETRY_ERROR_CONNECT);
+}
+
+static bool is_answered(int code)
+{
+  return code == CURL_OK || code == CURL_HTTP_RETURNED_ERROR;
 }
 
 /* A long and an off_t are of one size. */
@@ -95,46 +111,83 @@ static uint64_t asked_ns(struct curl_handle *handle, const struct curl_real *rea
   return seconds < UINT64_MAX / NS_PER_SECOND ? seconds * NS_PER_SECOND : UINT64_MAX;
 }
 
-static bool is_listed(struct curl_handle *handle, const struct curl_real *real)
+/* The policy for an exchange that failed so; -1: no rule has one. */
+static int rule_for(const struct curl_handle *handle, int code, uint32_t status)
 {
-  return handle->policy.statuses & retry_status_bit(number_of(handle, real, INFO_RESPONSE_CODE));
+  if (handle->policy_said || !engine.retry_rules)
+    return -1;
+  const struct retry_request request = {handle_method(handle), handle->url, is_answered(code) ? status : 0,
+                                        is_answered(code) ? 0 : error_of(code)};
+  return retry_rules_match_request(engine.retry_rules, &request);
 }
 
-static bool tries_are_left(struct curl_handle *handle, const struct curl_real *real)
+static uint64_t clock_ns(int clock)
 {
-  return handle->tries < handle->policy.max_attempts && !body_has_come(handle) &&
-         asked_ns(handle, real) <= handle->policy.max_delay_ns;
+  struct timespec now;
+  raw_syscall2(SYS_clock_gettime, (uint64_t)clock, (uint64_t)&now);
+  return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
+}
+
+/* Since the first failure. After a reboot the wall clock's word, but at least what the machine has been up. */
+static uint64_t spent_ns(const struct curl_handle *handle)
+{
+  const struct journal_deadline *first = &handle->failed_first;
+  uint64_t boot_ns = clock_ns(CLOCK_BOOTTIME), real_ns;
+  if (!first->boot_ns)
+    return 0;
+  if (raw_equal(first->boot_id, engine.tail.header->boot_id, sizeof first->boot_id))
+    return boot_ns - first->boot_ns;
+  real_ns = clock_ns(CLOCK_REALTIME);
+  real_ns = real_ns > first->real_ns ? real_ns - first->real_ns : 0;
+  return real_ns > boot_ns ? real_ns : boot_ns;
+}
+
+/* How long to wait for the next try, what the server asks for included. False: there is none. */
+static bool next_by_rule(struct curl_handle *handle, unsigned policy, uint64_t asked, uint64_t *ret_delay_ns)
+{
+  uint32_t chance = 0;
+  uint64_t spent = spent_ns(handle);
+  raw_syscall3(SYS_getrandom, (uint64_t)&chance, sizeof chance, 0);
+  if (!retry_rules_next(engine.retry_rules, policy, &handle->progress, handle->tries, spent, chance, ret_delay_ns))
+    return false;
+  if (asked <= *ret_delay_ns)
+    return true;
+  *ret_delay_ns = asked;
+  return retry_rules_allow(engine.retry_rules, policy, spent, asked);
+}
+
+static bool next_by_policy(struct curl_handle *handle, int code, uint32_t status, uint64_t asked, uint64_t *ret_delay_ns)
+{
+  uint32_t chance = 0;
+  if (handle->tries >= handle->policy.max_attempts || asked > handle->policy.max_delay_ns ||
+      !(is_answered(code) ? handle->policy.statuses & retry_status_bit(status) : error_of(code)))
+    return false;
+  raw_syscall3(SYS_getrandom, (uint64_t)&chance, sizeof chance, 0);
+  uint64_t delay_ns = retry_delay_ns(&handle->policy, handle->tries, chance);
+  *ret_delay_ns = asked > delay_ns ? asked : delay_ns;
+  return true;
+}
+
+/* It has ended so, or is about to: is there another try, after *ret_delay_ns? */
+static bool wants_another(struct curl_handle *handle, const struct curl_real *real, int code, uint64_t *ret_delay_ns)
+{
+  uint32_t status = (uint32_t)number_of(handle, real, INFO_RESPONSE_CODE);
+  if (body_has_come(handle) || !(handle->repeatable || nothing_was_sent(code)))
+    return false;
+  int policy = rule_for(handle, code, status);
+  uint64_t asked = is_answered(code) ? asked_ns(handle, real) : 0;
+  return policy < 0 ? next_by_policy(handle, code, status, asked, ret_delay_ns)
+                    : next_by_rule(handle, (unsigned)policy, asked, ret_delay_ns);
 }
 
 bool retry_holds_back(struct curl_handle *handle, const struct curl_real *real)
 {
   if (!handle->held_back)
-    handle->held_back = handle->repeatable && !(uint32_t)handle->kept[KEPT_HEADER] && tries_are_left(handle, real) &&
-                        is_listed(handle, real);
+    handle->held_back = !(uint32_t)handle->kept[KEPT_HEADER] && wants_another(handle, real, CURL_OK, &handle->delay_ns);
   return handle->held_back;
 }
 
-static bool wants_another(struct curl_handle *handle, const struct curl_real *real, int code)
-{
-  if (handle->held_back)
-    return true;
-  if (!tries_are_left(handle, real))
-    return false;
-  bool answered = code == CURL_OK || code == CURL_HTTP_RETURNED_ERROR;
-  if (answered ? !is_listed(handle, real) : !may_pass(code))
-    return false;
-  return handle->repeatable || nothing_was_sent(code);
-}
-
 /* ---- the next try ---- */
-
-static uint64_t delay_of(struct curl_handle *handle, const struct curl_real *real)
-{
-  uint32_t chance = 0;
-  raw_syscall3(SYS_getrandom, (uint64_t)&chance, sizeof chance, 0);
-  uint64_t delay_ns = retry_delay_ns(&handle->policy, handle->tries, chance), asked = asked_ns(handle, real);
-  return asked > delay_ns ? asked : delay_ns;
-}
 
 static void wait_ns(uint64_t delay_ns)
 {
@@ -147,38 +200,65 @@ static void wait_ns(uint64_t delay_ns)
     ;
 }
 
-static void record_try(struct curl_handle *handle, const struct curl_real *real, int code, uint64_t delay_ns)
+static void note_failure(struct curl_handle *handle)
+{
+  struct journal_deadline *first = &handle->failed_first;
+  if (!first->boot_ns) {
+    first->boot_ns = clock_ns(CLOCK_BOOTTIME);
+    first->real_ns = clock_ns(CLOCK_REALTIME);
+    raw_copy(first->boot_id, engine.tail.header->boot_id, sizeof first->boot_id);
+  }
+  first->duration_ns = spent_ns(handle);
+}
+
+static void record_try(struct curl_handle *handle, const struct curl_real *real, int code)
 {
   static const struct call_shape shape = {.class = CALL_CLASS_OBSERVE};
   struct call call = {.id = CALL_ID_CALLBACK, .shape = &shape};
   struct draft draft;
   uint64_t how = (uint64_t)code << 32 | (uint32_t)number_of(handle, real, INFO_RESPONSE_CODE);
-  callback_draft(&draft, &call, handle, JOURNAL_CALLBACK_RETRY, how, delay_ns);
+  note_failure(handle);
+  callback_draft(&draft, &call, handle, JOURNAL_CALLBACK_RETRY, how, handle->delay_ns);
+  draft_add(&draft, SEGMENT_DEADLINE, 0, &handle->failed_first, sizeof handle->failed_first);
   crash_point();
   draft_append(&draft);
   crash_point();
 }
 
-void retry_begins_anew(struct curl_handle *handle)
+/* Live and in replay: what was counted of the last try does not count for the next. */
+static void begin_anew(struct curl_handle *handle)
 {
   handle->last_return = 0;
   handle->in_header = false;
   raw_fill(handle->count, 0, sizeof handle->count);
   spool_close(handle);
+  handle->held_back = false;
+  handle->tries++;
+}
+
+/* What the policy has come to follows from what failed, and when. */
+void retry_replay(struct curl_handle *handle, const struct journal_entry *entry)
+{
+  const struct journal_segment *segment = journal_find_segment(entry, SEGMENT_DEADLINE, 0);
+  int policy = rule_for(handle, (int)(entry->args[1] >> 32), (uint32_t)entry->args[1]);
+  uint64_t delay_ns;
+  if (segment && segment->length == sizeof handle->failed_first)
+    raw_copy(&handle->failed_first, segment->data, sizeof handle->failed_first);
+  if (policy >= 0)
+    retry_rules_next(engine.retry_rules, (unsigned)policy, &handle->progress, handle->tries, handle->failed_first.duration_ns, 0,
+                     &delay_ns);
+  begin_anew(handle);
 }
 
 bool retry_follows(struct curl_handle *handle, const struct curl_real *real, int code)
 {
-  if (!wants_another(handle, real, code))
+  if (!handle->held_back && !wants_another(handle, real, code, &handle->delay_ns))
     return false;
   /* What the program has given of the request it has to give again. */
   if (handle->count[JOURNAL_CALLBACK_READ] && !callback_rewind(handle))
     return false;
-  uint64_t delay_ns = delay_of(handle, real);
-  record_try(handle, real, code, delay_ns);
-  retry_begins_anew(handle);
-  handle->held_back = false;
-  handle->tries++;
-  wait_ns(delay_ns);
+  record_try(handle, real, code);
+  begin_anew(handle);
+  wait_ns(handle->delay_ns);
   return true;
 }

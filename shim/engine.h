@@ -101,6 +101,7 @@ struct engine {
   struct tail tail;
   struct tail_process *process;
   const struct feed_header *feed; /* NULL when the run began live */
+  const struct retry_rules *retry_rules; /* NULL: there are none */
   bool threaded;                  /* there has been a second thread */
   bool handles_signals;           /* the program has handlers (shim/signals.h) */
   bool shares_memory;             /* has had a mapping that children write to, past all calls */

@@ -4,6 +4,7 @@
  *
  * The object is linked with -z initfirst: no other constructor has run. Nothing of libc is called.
  * Until the redirection is whole nothing is journaled, and nothing has happened yet either. */
+#include "journal/retry_rules.h"
 #include "shim/descriptors.h"
 #include "shim/environment.h"
 #include "shim/identity.h"
@@ -193,6 +194,22 @@ static void map_feed(void)
   map_at(fd, FEED_ADDRESS, header->feed_size, 0, PROT_READ);
   raw_syscall1(SYS_close, (uint64_t)fd);
   engine.feed = (const struct feed_header *)FEED_ADDRESS;
+}
+
+static void map_retry_rules(void)
+{
+  const struct tail_header *header = engine.tail.header;
+  if (!header->retry_rules_size)
+    return;
+  char path[PATH_ROOM + 16];
+  size_t used = path_put_text(path, 0, header->run_directory);
+  path_put_text(path, used, "/" RETRY_RULES_FILE);
+  int64_t fd = raw_syscall3(SYS_open, (uint64_t)path, O_RDONLY | O_CLOEXEC, 0);
+  if (fd < 0 || header->retry_rules_size != sizeof *engine.retry_rules)
+    quit("the retry policies cannot be opened: ", path);
+  map_at(fd, RETRY_RULES_ADDRESS, header->retry_rules_size, 0, PROT_READ);
+  raw_syscall1(SYS_close, (uint64_t)fd);
+  engine.retry_rules = (const struct retry_rules *)RETRY_RULES_ADDRESS;
 }
 
 static void redirect(const void *auxv)
@@ -398,6 +415,7 @@ static void begin(void *argument)
   engine.run_variable = run_variable;
   map_tail(given->tail_path);
   map_feed();
+  map_retry_rules();
   bool first = process_find_own();
   if (!first)
     atomic_fetch_sub(&engine.tail.header->executing, 1);

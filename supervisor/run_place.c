@@ -5,6 +5,7 @@
  * counts as one that never began: clearing removes the store before the rest. */
 #include "supervisor/run_place.h"
 
+#include "journal/retry_rules.h"
 #include "journal/tail.h"
 
 #define XXH_INLINE_ALL
@@ -276,7 +277,7 @@ int run_place_clear(const struct run_place *place, struct failure *failure)
 
 int run_place_tidy(const struct run_place *place, bool replayable, struct failure *failure)
 {
-  static const char *const names[] = {"tail", "tail.next", "tail.next.new", "feed", "kept", NULL};
+  static const char *const names[] = {"tail", "tail.next", "tail.next.new", "feed", RETRY_RULES_FILE, "kept", NULL};
   char kept[PATH_MAX], whole[PATH_MAX];
 
   run_place_path(place, "kept", kept);

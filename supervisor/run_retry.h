@@ -4,7 +4,7 @@
 #define PERDURE_SUPERVISOR_RUN_RETRY_H
 
 #include "supervisor/retry.h"
-#include "supervisor/retry_rules.h"
+#include "supervisor/retry_rules_parse.h"
 
 struct analysis;
 struct run_attempt;

@@ -52,6 +52,7 @@ static void fill_header(const struct run_attempt *attempt, const struct run_begi
   header->lock_fd = attempt->lock_number;
   header->keyless = attempt->keyless;
   header->not_idempotent = !attempt->idempotent;
+  header->retry_rules_size = attempt->retry.rules != NULL ? sizeof *attempt->retry.rules : 0;
   if (attempt->retry.said)
     retry_policy_to_values(&attempt->retry.policy, header->retry);
   atomic_store(&header->processes[0].pid_seen, beginning->pid_seen);
@@ -109,6 +110,37 @@ static void append_beginning(struct tail_file *tail, const struct run_attempt *a
   }
 }
 
+/* For the shim. Whole or not at all, since an earlier attempt's processes may have it mapped. It is not put on disk: no attempt
+ * reads what another has written. */
+static int write_rules(const struct run_attempt *attempt, struct failure *failure)
+{
+  const struct retry_rules *rules = attempt->retry.rules;
+  char path[PATH_MAX], made[PATH_MAX];
+  int fd, error = 0;
+
+  if (rules == NULL)
+    return 0;
+  run_place_path(&attempt->place, RETRY_RULES_FILE, path);
+  run_place_path(&attempt->place, RETRY_RULES_FILE ".new", made);
+  fd = open(made, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  if (fd < 0)
+    error = -errno;
+  else {
+    ssize_t written = write(fd, rules, sizeof *rules);
+
+    if (written != (ssize_t)sizeof *rules)
+      error = written < 0 ? -errno : -ENOSPC;
+    close(fd);
+  }
+  if (error == 0 && rename(made, path) < 0)
+    error = -errno;
+  if (error == 0)
+    return 0;
+  unlink(made);
+  return failure_set(failure, error, "cannot write the retry policies to %s: %s; free some space, and look at that directory's permissions",
+                     path, strerror(-error));
+}
+
 int run_tail_make(struct run_attempt *attempt, const struct run_beginning *beginning,
                   struct failure *failure)
 {
@@ -116,6 +148,9 @@ int run_tail_make(struct run_attempt *attempt, const struct run_beginning *begin
   struct tail_file tail;
   int error;
 
+  error = write_rules(attempt, failure);
+  if (error < 0)
+    return error;
   run_place_path(&attempt->place, "tail", path);
   run_place_path(&attempt->place, "tail.next", made);
   error = tail_file_create(made, TAIL_RING_SIZE_DEFAULT, beginning->base, &tail, failure);

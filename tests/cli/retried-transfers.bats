@@ -95,6 +95,89 @@ came() {
   assert_equal "$(came /failing/1/503//k)" 2
 }
 
+# measured ID: the delays that the log says.
+measured() {
+  perdure log "$1" | sed -n 's/.*tried again, after \(.*\): .*/\1/p' | tr '\n' ,
+}
+
+@test "--retry-policy: rules on method, host, path, status and error, by priority" {
+  cat > rules <<END
+policy slow  = periodic 4ms
+policy fast  = fibonacci 1ms count 4
+policy never-again = never
+policy both  = slow and-then fast count 3
+on request                                  use never-again
+on request path /failing/*/m                use slow
+on request path /failing/*/n   priority 2   use fast
+on request method POST path /failing/*/n priority 3 use never-again
+on request host 127.0.0.1:1 error connect   priority 4 use both
+on request status 500          priority 5   use fast
+on any                                      use never-again
+END
+  run_durable --id m --retry-policy rules -- curl -sS "$url/failing/3/503//m"
+  assert_output 'not now'
+  run_durable --id n --retry-policy rules -- curl -sS "$url/failing/3/503//n?x=1"
+  assert_output --regexp '^GET '
+  assert_equal "$(measured n)" '1 ms,1 ms,2 ms,'
+  run_durable --id o --retry-policy rules -- curl -sS -d x=1 "$url/failing/1/503//n"
+  assert_output 'not now'
+  run_durable --id p --retry-policy rules -- curl -sS http://127.0.0.1:1/
+  assert_failure 7
+  assert_equal "$(measured p)" '4 ms,4 ms,'
+  run_durable --id q --retry-policy rules -- curl -sS "$url/failing/9/500//q"
+  assert_output 'not now'
+  assert_equal "$(measured q)" '1 ms,1 ms,2 ms,'
+  assert_equal "$(came '/failing/9/500//q')" 4
+}
+
+@test "--retry-policy: what no rule has is left to --retry; a program that gives its own policy stands above both" {
+  printf '%s\n' 'policy once = immediate count 2' 'on request path /failing/*/r use once' > rules
+  run_durable --retry-policy rules --retry max=4,min=1ms,status=503 -- curl -sS "$url/failing/3/503//s"
+  assert_output --regexp '^GET '
+  run_durable --retry-policy rules --retry max=4,min=1ms,status=503 -- curl -sS "$url/failing/3/503//r"
+  assert_output 'not now'
+  cat > job.py << END
+import pycurl, sys
+sys.dont_write_bytecode = True
+sys.path.insert(0, "$(realpath "$BATS_TEST_DIRNAME/../..")/control-api")
+import perdure
+curl = pycurl.Curl()
+curl.setopt(curl.URL, "$url/failing/3/503//r")
+perdure.set_retry_policy(max_attempts=4, min_delay=0.001, statuses=(503,))
+curl.perform()
+END
+  run_durable --retry-policy rules -- /usr/bin/python3 job.py
+  assert_output --regexp '^GET '
+}
+
+@test "--retry-policy: Retry-After is waited for within a clamp; a total time ends the tries" {
+  printf '%s\n' 'policy a = periodic 1ms clamp 1ms 2s' 'policy b = periodic 1ms clamp 1ms 500ms' 'policy c = periodic 50ms total 1s' \
+    'on request path */a use a' 'on request path */b use b' 'on request path */c use c' > rules
+  run_durable --id a --retry-policy rules -- curl -sS "$url/failing/1/503/1/a"
+  assert_output --regexp '^GET '
+  assert_equal "$(measured a)" '1 s,'
+  run_durable --retry-policy rules -- curl -sS "$url/failing/1/503/1/b"
+  assert_output 'not now'
+  run_durable --id c --retry-policy rules -- curl -sS "$url/failing/999/503//c"
+  assert_output 'not now'
+  [ "$(came /failing/999/503//c)" -gt 1 ]
+  [ "$(came /failing/999/503//c)" -le 21 ]
+}
+
+@test "killed between tries by a rule: they are counted on, and the policy ends where it would have" {
+  printf '%s\n' 'policy a = immediate count 2' 'policy b = immediate count 2' 'policy c = a and-then b' 'on request use c' > rules
+  perdure run -q --id whole --retry-policy rules -- curl -sS "$url/failing/999/503//t"
+  points=$(perdure sql whole "select value from meta where key = 'crash_points'")
+  before=$(came /failing/999/503//t)
+  for back in {4..40..4}; do
+    crash_at $((points - back)) --id "job$back" -q --retry-policy rules -- curl -sS "$url/failing/999/503//t"
+    run_durable --id "job$back" -q --retry-policy rules -- curl -sS "$url/failing/999/503//t"
+    assert_output 'not now'
+    assert_equal "$(perdure log "job$back" | grep -c 'tried again')" 2
+  done
+  [ "$(came /failing/999/503//t)" -gt $((before + 30)) ]
+}
+
 @test "killed between tries, the next attempt sends it again, and the policy goes on" {
   mkdir inputs
   cat > inputs/job.py << END

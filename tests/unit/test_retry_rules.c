@@ -2,7 +2,7 @@
 /* Policies by name: their arithmetic, which of them holds, and every way in which a file of them is refused. */
 #include "tests/unit/tap.h"
 
-#include "supervisor/retry_rules.h"
+#include "supervisor/retry_rules_parse.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -138,6 +138,76 @@ static void test_rules(void)
          "all of a kind, but success, and signals by which somebody ends a program");
 }
 
+/* A failed transfer: by `error`, or where that is 0 answered with `status`. */
+static bool asks(const char *method, const char *url, uint32_t status, uint32_t error, const char *name)
+{
+  const struct retry_request request = {method, url, status, error};
+  int policy = retry_rules_match_request(&rules, &request);
+  const char *found = policy < 0 ? "" : rules.policies[policy].name;
+  if (strcmp(found, name) == 0)
+    return true;
+  tap_note("%s %s, status %u, error %u: \"%s\"", method, url, status, error, found);
+  return false;
+}
+
+static bool host_matches(const char *pattern, const char *url)
+{
+  char text[256];
+  snprintf(text, sizeof text, "policy a = never\non request host %s use a", pattern);
+  return parses(text) && asks("GET", url, 503, 0, "a");
+}
+
+static bool path_matches(const char *pattern, const char *url)
+{
+  char text[256];
+  snprintf(text, sizeof text, "policy a = never\non request path %s use a", pattern);
+  return parses(text) && asks("GET", url, 503, 0, "a");
+}
+
+static void test_requests(void)
+{
+  tap_ok(parses("policy a = never\non request use a") && asks("GET", "http://h/", 503, 0, "a") &&
+             asks("PUT", "http://h/", 429, 0, "a") && asks("GET", "h", 0, RETRY_ERROR_TIMEOUT, "a") &&
+             asks("GET", "h", 500, 0, "") && asks("GET", "h", 200, 0, "") && asks("GET", "h", 0, 0, "") &&
+             asks("GET", "h", UINT32_MAX, 0, "") && matches(0, 1, "") && matches(SIGKILL, 0, ""),
+         "all requests: every error, and the usual statuses; no program's end");
+  tap_ok(parses("policy a = never\non any use a") && asks("GET", "http://h/", 503, 0, ""), "any is of a program's ends");
+  tap_ok(parses("policy a = never\non request status 500,520-599 use a") && asks("GET", "h", 500, 0, "a") &&
+             asks("GET", "h", 599, 0, "a") && asks("GET", "h", 519, 0, "") && asks("GET", "h", 503, 0, "") &&
+             asks("GET", "h", 0, RETRY_ERROR_RESET, ""),
+         "statuses alone: these, and no error");
+  tap_ok(parses("policy a = never\non request error connect,resolve use a") && asks("GET", "h", 0, RETRY_ERROR_CONNECT, "a") &&
+             asks("GET", "h", 0, RETRY_ERROR_RESOLVE, "a") && asks("GET", "h", 0, RETRY_ERROR_TLS, "") && asks("GET", "h", 503, 0, ""),
+         "errors alone");
+  tap_ok(parses("policy a = never\npolicy b = never\npolicy c = never\non request method GET,HEAD host one.example path /a/* use a\n"
+                "on request host *.example status 503 priority 3 use b\non request priority 1 use c") &&
+             asks("GET", "http://one.example/a/b", 503, 0, "b") && asks("GET", "http://one.example/a/b", 502, 0, "c") &&
+             asks("POST", "http://other/", 0, RETRY_ERROR_TIMEOUT, "c"),
+         "the highest priority of those that match");
+  tap_ok(parses("policy a = never\non request method GET host one.example path /a/* use a") &&
+             asks("GET", "http://one.example/a/", 502, 0, "a") && asks("get", "http://one.example/a/", 502, 0, "") &&
+             asks("GET", "http://one.example/b/", 502, 0, "") && asks("GET", "http://two.example/a/", 502, 0, ""),
+         "all that a rule says has to match");
+  tap_ok(host_matches("Example.ORG", "http://example.org") && host_matches("example.org", "HTTPS://EXAMPLE.ORG:8443/x") &&
+             host_matches("example.org:8443", "https://example.org:8443?q") && !host_matches("example.org:8443", "https://example.org/") &&
+             host_matches("example.org", "example.org#part") && host_matches("example.org", "http://me:p@ss@example.org/@"),
+         "hosts: no matter which case, with or without a port, a scheme and a name");
+  tap_ok(host_matches("*.example.org", "http://a.b.example.org/") && !host_matches("*.example.org", "http://example.org/") &&
+             host_matches("10.0.*", "10.0.0.1:80/x") && !host_matches("10.0.*", "http://110.0.0.1/") && host_matches("[::1]", "http://[::1]:80/") &&
+             host_matches("a,b,c", "http://c/") && !host_matches("a,b,c", "http://d/") && host_matches("*", "") && host_matches("*a*b*", "http://xaabyb/"),
+         "hosts: '*' stands for any characters");
+  tap_ok(path_matches("/", "http://h") && path_matches("/", "http://h?x") && path_matches("/a", "http://h/a?b#c") &&
+             !path_matches("/A", "http://h/a") && path_matches("/a/*/z", "h/a/b/c/z") && !path_matches("/a/*/z", "h/a/z"),
+         "paths: without what follows '?' and '#'");
+  tap_ok(parses("policy a = periodic 1s clamp 0 5s\npolicy b = periodic 1s total 10s\npolicy c = immediate\npolicy d = a and-then b\n"
+                "on any use c") &&
+             retry_rules_allow(&rules, 0, 0, 5 * SECOND) && !retry_rules_allow(&rules, 0, 0, 5 * SECOND + 1) &&
+             retry_rules_allow(&rules, 1, 4 * SECOND, 6 * SECOND) && !retry_rules_allow(&rules, 1, 4 * SECOND, 6 * SECOND + 1) &&
+             retry_rules_allow(&rules, 2, 0, RETRY_ASKED_MAX_NS) && !retry_rules_allow(&rules, 2, 0, RETRY_ASKED_MAX_NS + 1) &&
+             !retry_rules_allow(&rules, 3, 0, 6 * SECOND) && !retry_rules_allow(&rules, 1, UINT64_MAX, UINT64_MAX),
+         "what a server asks for is allowed within clamps and totals, else up to an hour");
+}
+
 static void test_refusals(void)
 {
   static const struct {
@@ -194,6 +264,17 @@ static void test_refusals(void)
       {2, "policy a = never\non any use", "no policy ''"},
       {2, "policy a = never\non any use b", "no policy 'b'"},
       {2, "policy a = never\non any use a b", "too much"},
+      {2, "policy a = never\non request whim use a", "says nothing of a request"},
+      {2, "policy a = never\non request method use a", "no list for method"},
+      {2, "policy a = never\non request method GET,,PUT use a", "no list for method"},
+      {2, "policy a = never\non request host ,a use a", "no list for host"},
+      {2, "policy a = never\non request path /a path /b use a", "given twice"},
+      {2, "policy a = never\non request status use a", "the list behind 'status' is missing"},
+      {2, "policy a = never\non request status 200 use a", "no status of a failed request"},
+      {2, "policy a = never\non request status 600 use a", "no status of a failed request"},
+      {2, "policy a = never\non request status 503- use a", "no status of a failed request"},
+      {2, "policy a = never\non request error whim use a", "no error"},
+      {2, "policy a = never\non request error", "the list behind 'error' is missing"},
   };
   for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
     char where[32];
@@ -232,6 +313,10 @@ static void test_too_much(void)
   for (unsigned i = 1; i < 20; i++)
     at += sprintf(at, "policy p%u = p%u union p%u\n", i, i - 1, i - 1);
   tap_ok(too_much("too many others"), "a policy that doubles with every line");
+  at = many + sprintf(many, "policy p = never\n");
+  for (unsigned i = 0; i < 20; i++)
+    at += sprintf(at, "on request path /%0900u use p\n", i);
+  tap_ok(too_much("the lists of this file have more than 8192 bytes"), "lists that are too long");
   memset(many, 'x', 1999);
   many[1999] = '\0';
   tap_ok(too_much("FILE:1: this line has more than 1023 bytes"), "a line that is too long");
@@ -247,6 +332,7 @@ int main(void)
   test_limits();
   test_together();
   test_rules();
+  test_requests();
   test_refusals();
   test_too_much();
   return tap_done();

@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Named retry policies that are put together from others, and rules that say which one holds for which failure: what
- * --retry-policy FILE gives. The format is specified in retry_rules_parse.c. Pure: no clock, no randomness. */
-#ifndef PERDURE_SUPERVISOR_RETRY_RULES_H
-#define PERDURE_SUPERVISOR_RETRY_RULES_H
+ * --retry-policy FILE gives. Its format is specified in supervisor/retry_rules_parse.c. Pure: no clock, no randomness.
+ *
+ * The whole of it is one struct without pointers: the supervisor writes it to the file RETRY_RULES_FILE in the run's directory before an
+ * attempt begins, and the shim maps that, for transfers. It is made anew for each attempt, and read by the perdure that has made it. */
+#ifndef PERDURE_JOURNAL_RETRY_RULES_H
+#define PERDURE_JOURNAL_RETRY_RULES_H
 
-#include "supervisor/store.h"
+#include "journal/retry_policy.h"
+
+#define RETRY_RULES_FILE "retry-rules"
+#define RETRY_RULES_ADDRESS (TAIL_ADDRESS - (6ull << 32))
 
 #define RETRY_NODES_MAX 256u
 #define RETRY_POLICIES_MAX 64u
@@ -12,7 +18,8 @@
 #define RETRY_LIMITS_MAX 8u
 #define RETRY_NAME_SIZE 32u
 #define RETRY_SIGNAL_MAX 64u
-#define RETRY_FILE_MAX 65536u /* bytes */
+#define RETRY_STATUS_MAX 599u
+#define RETRY_TEXT_SIZE 8192u
 
 enum retry_base {
   RETRY_NEVER,
@@ -44,9 +51,30 @@ struct retry_node {
   struct retry_limit limits[RETRY_LIMITS_MAX]; /* in this order */
 };
 
+/* How a transfer failed that got no answer. */
+enum retry_error {
+  RETRY_ERROR_RESOLVE = 1, /* no address */
+  RETRY_ERROR_CONNECT = 2, /* no connection */
+  RETRY_ERROR_TLS = 4,     /* no secure one */
+  RETRY_ERROR_TIMEOUT = 8,
+  RETRY_ERROR_RESET = 16,  /* the connection broke */
+};
+#define RETRY_ERROR_ALL 31u
+
+/* A transfer that has failed. */
+struct retry_request {
+  const char *method;
+  const char *url;  /* as the program gave it: with a scheme or without */
+  uint32_t status;  /* of the answer; 0: there was none */
+  uint32_t error;   /* enum retry_error; 0: it was answered */
+};
+
 struct retry_rule {
   uint64_t exits[4];          /* bits: statuses */
   uint64_t signals[2];        /* bits: signals */
+  uint64_t statuses[RETRY_STATUS_MAX / 64 + 1]; /* bits: of answers */
+  uint32_t errors;            /* enum retry_error, or'ed */
+  uint32_t methods, hosts, paths; /* in text: words that each end with a NUL, and an empty one behind them; 0: all */
   uint32_t priority;
   unsigned policy;            /* index */
 };
@@ -61,6 +89,8 @@ struct retry_rules {
   unsigned policy_count;
   struct retry_rule rules[RETRY_RULES_MAX];
   unsigned rule_count;
+  char text[RETRY_TEXT_SIZE]; /* from 1 on */
+  uint32_t text_used;
 };
 
 /* What the failures at one place have come to; zeroed at the first. */
@@ -68,16 +98,22 @@ struct retry_progress {
   uint32_t handed[RETRY_NODES_MAX]; /* of RETRY_AND_THEN: the failure at which right took over; 0: left holds */
 };
 
-/* text: NUL-terminated. name: what the failure calls the file. -EINVAL: the failure names the line and what to do. On failure
- * *ret_rules is anything. */
-int retry_rules_parse(const char *text, const char *name, struct retry_rules *ret_rules, struct failure *failure);
-
 /* The policy for a death by `signal`, or where that is 0 for exit status `status`: of the rules that match, the one of the highest
  * priority, and of several the first. -1: none does. */
 int retry_rules_match(const struct retry_rules *rules, int signal, int status);
 
-/* As retry_next(), by the policy of that index. */
+/* The same for a transfer. In hosts and paths of rules '*' stands for any characters; hosts match with or without the port, paths
+ * without what follows '?' or '#'. */
+int retry_rules_match_request(const struct retry_rules *rules, const struct retry_request *request);
+
+/* Is there another attempt after the failed attempt `number`, spent_ns after the first failure, by the policy of that index? Then
+ * *ret_delay_ns is how long to wait for it. */
 bool retry_rules_next(const struct retry_rules *rules, unsigned policy, struct retry_progress *progress, uint32_t number,
                       uint64_t spent_ns, uint32_t chance, uint64_t *ret_delay_ns);
+
+/* May the policy's next attempt begin as late as that, because the server asks for it? No clamp and no total of it says otherwise;
+ * where it has none, it is not longer than RETRY_ASKED_MAX_NS. */
+bool retry_rules_allow(const struct retry_rules *rules, unsigned policy, uint64_t spent_ns, uint64_t delay_ns);
+#define RETRY_ASKED_MAX_NS 3600000000000u
 
 #endif
