@@ -65,32 +65,30 @@ printed() {
 # A run that is killed behind `rm copy`, where it waits; `said` has what its resumption says, with the options given.
 resume_behind_five() {
   local held
-  exec {held}<> up # a line that is written once more, since it was killed while it wrote, needs a reader
-  "$PERDURE" run --id "$1" -- /bin/bash five.sh &
+  rm -f up
+  exec {held}> gate
+  flock "$held"
+  "$PERDURE" run --id "$1" -- /bin/bash five.sh {held}>&- &
   supervisor=$!
-  read -t 10 -r _ <&"$held"
+  timeout 10 tail -s 0.1 -F up 2> /dev/null {held}>&- | grep -q up
   kill -9 "$supervisor"
   wait "$supervisor" || [ "$?" = 137 ]
-  # It waits for `go` too until it is ended.
-  timeout 20 tail -s 0.1 --pid="$(cat pid)" -f /dev/null
-  "$PERDURE" run "${@:2}" --id "$1" -- /bin/bash five.sh 2> said &
+  "$PERDURE" run "${@:2}" --id "$1" -- /bin/bash five.sh 2> said {held}>&- &
   supervisor=$!
-  echo > go
+  exec {held}>&-
   await_supervisor
   assert_equal "$status" 0
-  exec {held}<&-
 }
 
 @test "a resumed run says how many commands are not run again, and the last of them, without passwords" {
   cat > five.sh <<'END'
-echo $$ > pid
 sort -rn numbers > sorted
 /bin/cat sorted > copy
 env -u HOME cat http://me:hush@host/ 2> missing
 wc -l < copy
 rm copy
-echo > up
-read -r _ < go
+echo up > up
+flock gate true
 END
   resume_behind_five job
   assert_equal "$(grep 'not run again' said)" \
