@@ -47,6 +47,7 @@
 #define TAIL_AHEAD_MAX 64u
 #define TAIL_PAIR_MAX 256u
 #define TAIL_SENT_MAX 256u
+#define TAIL_NAMED_PIPE_MAX 64u
 /* Everything of the tail and the feed lies at these addresses in the program. */
 #define TAIL_ADDRESS 0x6f0000000000ull
 #define FEED_ADDRESS 0x6e0000000000ull
@@ -145,6 +146,17 @@ struct tail_pair {
 struct tail_ahead {
   uint64_t inode; /* in this attempt: of the pipe, or of the reader's end */
   uint64_t bytes; /* 0: free */
+};
+
+/* Replay: a named pipe that the run has had open, and the pipe of perdure's own that stands for it. Written by whose turn it
+ * is, and by who goes live. */
+struct tail_named_pipe {
+  uint64_t device, inode, birth_ns;
+  uint64_t stand_device, stand_inode;
+  _Atomic uint32_t opens[2]; /* since nobody had it open: for reading, for writing */
+  uint32_t waited[2];        /* and of them those that had waited for the other side */
+  uint64_t owed;             /* bytes of writes that were journaled before the open of their reader */
+  _Atomic uint32_t moved;    /* what it held is in the pipe itself: 0 no, 1 somebody is at it, 2 yes */
 };
 
 #define TAIL_REPLICAS_MAX 15u
@@ -249,6 +261,9 @@ struct tail_header {
   _Atomic uint64_t holes_to; /* what was published below was on disk when this was, and what was not is a gap; 0: there
                                 was none */
   _Atomic uint32_t left;      /* 1: the run is over, and processes of it live on (run --detach): what they do goes nowhere */
+  uint32_t named_pipe_count;
+  struct tail_named_pipe named_pipes[TAIL_NAMED_PIPE_MAX];
+  _Atomic uint32_t opening; /* how many are in a call of open's kind since before their replay ended */
   _Atomic uint32_t executing; /* how many are replacing their program by one that will look for the run */
   uint32_t retry_rules_size; /* of the file RETRY_RULES_FILE (journal/retry_rules.h); 0: there are none */
 };

@@ -6,6 +6,7 @@
 #include "shim/channels.h"
 
 #include "shim/descriptors.h"
+#include "shim/named_pipes.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -88,6 +89,13 @@ uint64_t channel_ahead(int fd, uint64_t length)
   uint64_t taken = pipe->bytes < length ? pipe->bytes : length;
   pipe->bytes -= taken;
   return taken;
+}
+
+void channel_forget_ahead(uint64_t inode)
+{
+  struct tail_ahead *pipe = find_ahead(inode, false);
+  if (pipe)
+    pipe->bytes = 0;
 }
 
 bool channel_is_awaited(int fd)
@@ -192,6 +200,12 @@ void channel_take(int fd, int64_t length)
   case DESCRIPTOR_PIPE:
     take_stream(fd, (uint64_t)length);
     break;
+  case DESCRIPTOR_NAMED_PIPE:
+    if (named_pipe_has_writer(fd))
+      take_stream(fd, (uint64_t)length);
+    else
+      take_bytes(fd, (uint64_t)length);
+    break;
   case DESCRIPTOR_PAIR:
     take_from_pair(fd, (uint64_t)length);
     break;
@@ -247,6 +261,11 @@ static void put_bytes(int fd, bool is_pipe, const uint8_t *bytes, uint64_t lengt
   }
 }
 
+void channel_fill(int fd, const uint8_t *bytes, uint64_t length)
+{
+  put_bytes(fd, true, bytes, length);
+}
+
 static void put_pieces(int fd, bool is_pipe, const struct io_vector *pieces, uint64_t count, uint64_t skip,
                        uint64_t length)
 {
@@ -272,8 +291,13 @@ static void put_in_pipe(const struct call *call, const struct io_vector *pieces,
   int fd = (int)call->args[0];
   uint64_t flags = (uint64_t)raw_syscall2(SYS_fcntl, (uint64_t)fd, F_GETFL);
   uint64_t skip = channel_ahead(fd, length);
-  if (skip == length || !has_readers(fd))
+  if (skip == length)
     return;
+  if (!has_readers(fd)) {
+    if (descriptor_get(fd)->kind == DESCRIPTOR_NAMED_PIPE)
+      named_pipe_owe(fd, pieces, count, skip, length - skip);
+    return;
+  }
   raw_syscall3(SYS_fcntl, (uint64_t)fd, F_SETFL, flags | O_NONBLOCK);
   put_pieces(fd, true, pieces, count, skip, length - skip);
   raw_syscall3(SYS_fcntl, (uint64_t)fd, F_SETFL, flags);
@@ -300,6 +324,7 @@ void channel_put(const struct call *call, const struct io_vector *pieces, uint64
   int fd = (int)call->args[0];
   switch (descriptor_get(fd)->kind) {
   case DESCRIPTOR_PIPE:
+  case DESCRIPTOR_NAMED_PIPE:
     put_in_pipe(call, pieces, count, length);
     break;
   case DESCRIPTOR_PAIR:

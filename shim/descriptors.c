@@ -8,6 +8,7 @@
 
 #include "shim/ghosts.h"
 #include "shim/mappings.h"
+#include "shim/named_pipes.h"
 #include "shim/paths.h"
 #include "shim/terminals.h"
 #include "shim/sockets.h"
@@ -197,7 +198,8 @@ static void fill(int fd, struct descriptor *descriptor)
     break;
   case S_IFIFO:
     descriptor->kind = has_name(fd) ? DESCRIPTOR_DEVICE : DESCRIPTOR_PIPE;
-    tell_outer(descriptor, false);
+    if (!named_pipe_tell(descriptor))
+      tell_outer(descriptor, false);
     break;
   case S_IFSOCK:
     descriptor->kind = is_pair(fd) ? DESCRIPTOR_PAIR : DESCRIPTOR_SOCKET;

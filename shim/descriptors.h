@@ -21,6 +21,7 @@ enum descriptor_kind {
   DESCRIPTOR_MEMFD,       /* the program's own */
   DESCRIPTOR_SOCKET,
   DESCRIPTOR_TERMINAL,    /* an end of a terminal made inside the run */
+  DESCRIPTOR_NAMED_PIPE,  /* what stands for a named pipe since replay */
   DESCRIPTOR_DEVICE,      /* a character or block device, or a named pipe */
   DESCRIPTOR_OUTER,       /* not a regular file, and the run was started with it */
   DESCRIPTOR_PLACEHOLDER, /* replay: stands for a file */

@@ -14,6 +14,7 @@
 #include "shim/locks.h"
 #include "shim/mappings.h"
 #include "shim/messages.h"
+#include "shim/named_pipes.h"
 #include "shim/paths.h"
 #include "shim/timers.h"
 #include "shim/readiness.h"
@@ -100,9 +101,6 @@ static int64_t open_named(const struct journal_file *file, const struct feed_fil
   if (!found || !found->path)
     cannot_reopen("(no name)", 0);
   const char *path = feed_at(found->path);
-  /* Opening it would wait for the other end, which may be a process that waits for this one. */
-  if (S_ISFIFO(file->mode) && (flags & O_ACCMODE) != O_RDWR && !(flags & (O_NONBLOCK | O_PATH)))
-    engine_failed(TAIL_REPORT_FAILED, "a named pipe was open when the run was killed, and what it held is lost: ", path, 0);
   int64_t fd = open_aside(AT_FDCWD, path, flags, 0);
   if (fd < 0)
     cannot_reopen(path, fd);
@@ -279,6 +277,7 @@ void engine_go_live(void)
   }
   sockets_stop_unanswered();
   replace_placeholders(REPLACE_ALL);
+  named_pipes_go_live();
   if (raw_syscall1(SYS_chdir, (uint64_t)engine.directory) < 0)
     engine_failed(TAIL_REPORT_INPUT, "the run's working directory is gone: ", engine.directory, 0);
   mappings_go_live();
@@ -299,5 +298,6 @@ void engine_go_live(void)
   signals_go_live();
   atomic_store(&header->live, 1);
   atomic_store_explicit(&engine.process->live, 1, memory_order_release);
+  named_pipes_let_go();
   timers_go_live();
 }

@@ -6,6 +6,7 @@
  * looks. Truncating and plain creating are repeated, with the same effect. */
 #include "shim/descriptors.h"
 #include "shim/keep.h"
+#include "shim/named_pipes.h"
 #include "shim/number_lock.h"
 #include "shim/paths.h"
 #include "shim/region.h"
@@ -77,9 +78,9 @@ static int64_t open_without_waiting(const struct opening *opening)
 static void open_again(const struct call *call, const struct opening *opening,
                        const struct journal_entry *entry, const struct journal_entry *outcome)
 {
-  int64_t fd = opened_anew(outcome)
-                   ? open_without_waiting(opening)
-                   : placeholder_make(outcome, entry, opening->flags);
+  int64_t fd = opened_anew(outcome)                       ? open_without_waiting(opening)
+               : named_pipe_opened(outcome, opening->flags) ? named_pipe_open_again(outcome, opening->flags)
+                                                            : placeholder_make(outcome, entry, opening->flags);
   descriptor_place(fd, outcome->result, opening->path);
   descriptor_forget((int)outcome->result);
   const struct descriptor *descriptor = descriptor_get((int)outcome->result);
@@ -212,8 +213,10 @@ int64_t handle_open(struct call *call)
     call->args[opening.path_arg] = (uint64_t)terminal;
     call->string_length[opening.path_arg] = (uint16_t)raw_length(terminal);
   }
-  bool change = changes(opening.flags);
-  if (!engine_live()) {
+  bool change = changes(opening.flags), replaying = !engine_live();
+  int64_t result;
+  if (replaying) {
+    atomic_fetch_add(&engine.tail.header->opening, 1);
     const struct journal_entry *entry = replay_take(call, change ? JOURNAL_INTENT : JOURNAL_COMPLETE);
     const struct journal_entry *outcome = entry;
     if (entry && change) {
@@ -221,7 +224,8 @@ int64_t handle_open(struct call *call)
       outcome = replay_take(call, JOURNAL_RESULT);
     }
     if (outcome) {
-      int64_t result = outcome->result;
+      result = outcome->result;
+      atomic_fetch_sub(&engine.tail.header->opening, 1);
       if (raw_is_error(result))
         replay_advance(outcome);
       else
@@ -229,5 +233,13 @@ int64_t handle_open(struct call *call)
       return result;
     }
   }
-  return change ? open_change(call, &opening) : open_observe(call, &opening);
+  /* The kernel may have had it open when the run was killed. */
+  struct named_pipe_hold hold = {.fd = -1};
+  if (replaying) {
+    named_pipe_before_open(opening.dirfd, opening.path, opening.flags, &hold);
+    atomic_fetch_sub(&engine.tail.header->opening, 1);
+  }
+  result = change ? open_change(call, &opening) : open_observe(call, &opening);
+  named_pipe_after_open(&hold);
+  return result;
 }

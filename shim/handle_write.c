@@ -118,6 +118,24 @@ static void add_shown(struct draft *draft, const struct call *call, const struct
   draft_add(draft, SEGMENT_INPUT, 1, bytes, length < INPUT_SHOWN ? length : INPUT_SHOWN);
 }
 
+/* The call without its first `skip` bytes, which a reader has got already. */
+static int64_t run_rest(const struct call *call, const struct writing *writing, uint64_t skip)
+{
+  struct io_vector one = {(uint8_t *)call->args[1], call->args[2]};
+  const struct io_vector *pieces =
+      writing->vector ? (const struct io_vector *)call->args[1] : &one;
+  uint64_t done = skip;
+  while (skip >= pieces->length && done < writing->length) {
+    skip -= pieces->length;
+    pieces++;
+  }
+  if (done == writing->length)
+    return (int64_t)done;
+  int64_t result = raw_syscall3(SYS_write, (uint64_t)writing->fd, (uint64_t)(pieces->base + skip),
+                                pieces->length - skip);
+  return result < 0 ? (int64_t)done : (int64_t)done + result;
+}
+
 static int64_t write_change(struct call *call, const struct writing *writing,
                             const struct descriptor *descriptor)
 {
@@ -133,7 +151,9 @@ static int64_t write_change(struct call *call, const struct writing *writing,
   call->remote = written.remote;
   record_intent(&draft, call);
   bool to_socket = descriptor->kind == DESCRIPTOR_SOCKET;
-  int64_t result = to_socket ? socket_write(call) : call_run(call);
+  bool pipe = descriptor->kind == DESCRIPTOR_DEVICE || descriptor->kind == DESCRIPTOR_NAMED_PIPE;
+  uint64_t skip = pipe ? channel_ahead(writing->fd, writing->length) : 0;
+  int64_t result = to_socket ? socket_write(call) : skip ? run_rest(call, writing, skip) : call_run(call);
   record_result(call, result);
   if (to_socket)
     socket_signal(result, 0);
@@ -218,6 +238,13 @@ static void follow_file(const struct call *call, const struct writing *writing,
     raw_syscall3(SYS_lseek, (uint64_t)writing->fd, went.offset + (uint64_t)result, SEEK_SET);
 }
 
+static void put_in_channel(const struct call *call, const struct writing *writing, uint64_t length)
+{
+  struct io_vector one = {(uint8_t *)call->args[1], call->args[2]};
+  channel_put(call, writing->vector ? (const struct io_vector *)call->args[1] : &one,
+              writing->vector ? call->args[2] : 1, length);
+}
+
 /* Makes the descriptor's state what it was after the write. */
 static void follow(const struct call *call, const struct writing *writing,
                    const struct journal_entry *intent, int64_t result)
@@ -231,39 +258,21 @@ static void follow(const struct call *call, const struct writing *writing,
       each_piece(call, writing, (uint64_t)result, give_again);
     return;
   }
-  if (descriptor->kind == DESCRIPTOR_PLACEHOLDER || descriptor->kind == DESCRIPTOR_REGULAR)
+  if (descriptor->kind == DESCRIPTOR_NAMED_PIPE)
+    put_in_channel(call, writing, (uint64_t)result);
+  else if (descriptor->kind == DESCRIPTOR_PLACEHOLDER || descriptor->kind == DESCRIPTOR_REGULAR)
     follow_file(call, writing, intent, result);
-}
-
-/* The call without its first `skip` bytes, which a reader has got already. */
-static int64_t run_rest(const struct call *call, const struct writing *writing, uint64_t skip)
-{
-  struct io_vector one = {(uint8_t *)call->args[1], call->args[2]};
-  const struct io_vector *pieces =
-      writing->vector ? (const struct io_vector *)call->args[1] : &one;
-  uint64_t done = skip;
-  while (skip >= pieces->length && done < writing->length) {
-    skip -= pieces->length;
-    pieces++;
-  }
-  if (done == writing->length)
-    return (int64_t)done;
-  int64_t result = raw_syscall3(SYS_write, (uint64_t)writing->fd, (uint64_t)(pieces->base + skip),
-                                pieces->length - skip);
-  return result < 0 ? (int64_t)done : (int64_t)done + result;
 }
 
 /* Into a pipe or counter of the run. */
 static int64_t write_local(struct call *call, const struct writing *writing)
 {
-  struct io_vector one = {(uint8_t *)call->args[1], call->args[2]};
   if (!engine_live()) {
     const struct journal_entry *entry = replay_take(call, JOURNAL_COMPLETE);
     if (entry) {
       int64_t result = entry->result;
       if (result > 0 && !(entry->arg_count & JOURNAL_FLAG_SKIPPED))
-        channel_put(call, writing->vector ? (const struct io_vector *)call->args[1] : &one,
-                    writing->vector ? call->args[2] : 1, (uint64_t)result);
+        put_in_channel(call, writing, (uint64_t)result);
       replay_advance(entry);
       return result;
     }

@@ -7,12 +7,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
+
+static const char *const prefixes[] = {
+    [STORE_GHOST] = "/kept/ghost-", [STORE_MAPPED] = "/kept/mapped-", [STORE_PIPE] = "/kept/pipe-", [STORE_OWED] = "/kept/owed-"};
 
 size_t store_prefix(enum store_kind kind, char *ret_path)
 {
   const struct tail_header *header = engine.tail.header;
   size_t used = path_put_text(ret_path, 0, header->run_directory);
-  used = path_put_text(ret_path, used, kind == STORE_GHOST ? "/kept/ghost-" : "/kept/mapped-");
+  used = path_put_text(ret_path, used, prefixes[kind]);
   used = path_put_number(ret_path, used, header->attempt, 16);
   return path_put_text(ret_path, used, "-");
 }
@@ -39,22 +43,40 @@ bool store_exists(enum store_kind kind, const struct store_id *id)
   return raw_syscall2(SYS_access, (uint64_t)path, F_OK) == 0;
 }
 
+/* A run that has ended has no kept/ any more; verifying it makes one. */
+static void make_folder(void)
+{
+  char directory[PATH_ROOM + 16];
+  size_t used = path_put_text(directory, 0, engine.tail.header->run_directory);
+  path_put_text(directory, used, "/kept");
+  raw_syscall2(SYS_mkdir, (uint64_t)directory, 0700);
+}
+
 int64_t store_open(enum store_kind kind, const struct store_id *id)
 {
   char path[PATH_ROOM + 128];
   store_path(kind, id, path);
   int64_t fd = open_aside(AT_FDCWD, path, O_RDWR | O_CREAT, 0600);
   if (fd == -ENOENT) {
-    /* A run that has ended has no kept/ any more; verifying it makes one. */
-    char directory[PATH_ROOM + 16];
-    size_t used = path_put_text(directory, 0, engine.tail.header->run_directory);
-    path_put_text(directory, used, "/kept");
-    raw_syscall2(SYS_mkdir, (uint64_t)directory, 0700);
+    make_folder();
     fd = open_aside(AT_FDCWD, path, O_RDWR | O_CREAT, 0600);
   }
   if (fd < 0)
     cannot_hold(path, fd);
   return fd;
+}
+
+void store_make_pipe(const struct store_id *id)
+{
+  char path[PATH_ROOM + 128];
+  store_path(STORE_PIPE, id, path);
+  int64_t result = raw_syscall3(SYS_mknod, (uint64_t)path, S_IFIFO | 0600, 0);
+  if (result == -ENOENT) {
+    make_folder();
+    result = raw_syscall3(SYS_mknod, (uint64_t)path, S_IFIFO | 0600, 0);
+  }
+  if (result < 0 && result != -EEXIST)
+    cannot_hold(path, result);
 }
 
 void store_remove(enum store_kind kind, const struct store_id *id)

@@ -9,6 +9,8 @@
 enum store_kind {
   STORE_GHOST,  /* all of a file without a name */
   STORE_MAPPED, /* the mapped parts of a file */
+  STORE_PIPE,   /* no file: what stands for a named pipe */
+  STORE_OWED,   /* what was written into that before anybody could read from it */
 };
 
 /* Which file of the program it is for: the feed's first identity of it. */
@@ -23,6 +25,8 @@ size_t store_prefix(enum store_kind kind, char *ret_path);
 bool store_exists(enum store_kind kind, const struct store_id *id);
 /* A descriptor for reading and writing; made when it is not there. Ends the process where it cannot be. */
 int64_t store_open(enum store_kind kind, const struct store_id *id);
+/* STORE_PIPE: makes it, unless it is there. Ends the process where it cannot be. */
+void store_make_pipe(const struct store_id *id);
 void store_remove(enum store_kind kind, const struct store_id *id);
 
 /* What the program did to its file. */

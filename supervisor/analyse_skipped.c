@@ -13,6 +13,7 @@
 #include <linux/sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #define OPEN_MAX 32u      /* batches at a time that are looked at */
@@ -163,7 +164,9 @@ static void see_member(const struct analysis *analysis, struct batch *batch, con
 {
   struct journal_written written;
   struct journal_file file;
-  if (inherited_changes(entry))
+  /* What it held, and who has it open, is made again by all that had it open. */
+  bool named_pipe = entry_file(entry, 0, &file) && S_ISFIFO(file.mode);
+  if (inherited_changes(entry) || named_pipe)
     batch->fit = false;
   if (entry->kind != JOURNAL_INTENT)
     return;

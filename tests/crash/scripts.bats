@@ -116,6 +116,28 @@ END
   assert_survives bash "$script"
 }
 
+@test "named pipes: both ends are open again, what was unread is there, and each end comes when it came" {
+  write_script <<'END'
+mkfifo p
+seq 1 20000 > p &
+sort -rn < p | md5sum > sum
+wait
+cat sum
+exec 3<> p
+echo one >&3; echo two >&3
+read -r a <&3; read -r b <&3; echo "$a $b"
+exec 3>&-
+(for i in 1 2 3; do echo "line $i"; sleep 0.01; done) > p &
+while read -r line; do echo "got $line"; done < p
+cat p > late &
+echo x > p
+wait
+cat late
+END
+  assert_survives bash "$script"
+  assert_survives dash "$script"
+}
+
 @test "xargs with two at a time" {
   assert_survives sh -c 'seq 1 6 | xargs -P2 -n1 sh -c "echo \$0 > made\$0"; cat made*'
 }
