@@ -30,7 +30,7 @@ in_copy() {
 # assert_reproduced COMMAND...: uncrashed it leaves, prints and returns what it does without perdure, and
 # `verify --replay` makes every call of it again, twice, and changes nothing.
 assert_reproduced() {
-  local at="$BATS_TEST_TMPDIR/reproduced" compare
+  local at="$BATS_TEST_TMPDIR/reproduced$((reproduced += 1))" compare
   compare=$(compare_option)
   mkdir "$at"
   export PERDURE_DIR="$at/perdure"
