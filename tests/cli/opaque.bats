@@ -87,3 +87,39 @@ begun_at() {
   assert_clear_line
   assert_not_exist log
 }
+
+# A script of which two steps print, into a pipe from outside.
+write_printing_script() {
+  printf '%s\n' '/bin/echo before' "$step /dev/stdout one" '/bin/echo between' "$step /dev/stdout two" 'echo after' > job.sh
+}
+
+# killed_and_resumed POINT OUTPUT: what the attempt that is killed there and the next one print, in the files first and second, each
+# by a pipe; the same one, whose reader goes on, where OUTPUT is once.
+killed_and_resumed() {
+  rm -rf "$PERDURE_DIR/runs/job" first second
+  if [ "$2" = once ]; then
+    { PERDURE_CRASH_AT=$1 perdure run -q "${job[@]}" || perdure run -q --output once "${job[@]}"; } 2> said | cat > first
+    : > second
+  else
+    PERDURE_CRASH_AT=$1 perdure run -q "${job[@]}" 2> said | cat > first
+    perdure run -q "${job[@]}" | cat > second
+  fi
+}
+
+@test "what a step printed into a pipe is given once: on the same pipe, and on a new one, which gets all else again" {
+  write_printing_script
+  last=$(points | tail -n 1)
+  for ((point = 7; point < last; point += 19)); do
+    killed_and_resumed "$point" once
+    # A step, or an output, that was under way is there once or twice.
+    assert_equal "$(uniq first)" $'before\none\nbetween\ntwo\nafter'
+    [ "$(wc -l < first)" -le 6 ]
+    killed_and_resumed "$point" again
+    # All that the shell printed is on the new pipe; a step's line on one of the two.
+    assert_equal "$(grep -vE 'one|two' second)" $'before\nbetween\nafter'
+    for word in one two; do
+      count=$(cat first second | grep -c "$word")
+      [ "$count" = 1 ] || { [ "$count" = 2 ] && [ "$(tail -n 1 first)" = "$word" ]; }
+    done
+  done
+}
