@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
 # Sweeps of real programs: killed at every kill point, or at 150 spread evenly where there are more; on a slow machine, at
-# as many as half a minute allows. PERDURE_TEST_LONG: at every one, with larger inputs. PERDURE_UNCRASHED: not killed at all, and replayed.
+# as many as 20 seconds allow. PERDURE_TEST_LONG: at every one, with larger inputs. PERDURE_UNCRASHED: not killed at all, and replayed.
 
 bats_require_minimum_version 1.5.0
 
@@ -41,7 +41,7 @@ assert_survives() {
     return
   fi
   local points=${sweep_points-150}
-  local limits=(--points "$points" --within "${sweep_within-30}")
+  local limits=(--points "$points" --within "${sweep_within-20}")
   [ -z "${PERDURE_TEST_LONG-}" ] || limits=(--points all)
   run --separate-stderr "$PERDURE" check "${limits[@]}" --jobs 1 --from "$inputs" "${check_options[@]}" -- "$@"
   # The figures belong into the report of a long run.
