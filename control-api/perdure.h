@@ -26,6 +26,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 
 #ifdef __cplusplus
@@ -300,13 +301,13 @@ static inline int perdure_retry_policy_remove(void)
   return perdure_scope_set_(PERDURE_SCOPE_RETRY_, NULL);
 }
 
-/* 1 and what the program has said for now; 0: nothing, the command line's holds. */
+/* 1 and what the program has said for now; 0: nothing, the command line's holds; or a plan does (perdure_retry_plan_get). */
 static inline int perdure_retry_policy_get(struct perdure_retry_policy *ret_policy)
 {
   uint64_t values[PERDURE_SCOPE_VALUES_];
   if (!ret_policy)
     return PERDURE_ERROR_ARGUMENT;
-  if (PERDURE_ASK_(perdure_shim_scope_get, PERDURE_SCOPE_RETRY_, values) != 1)
+  if (PERDURE_ASK_(perdure_shim_scope_get, PERDURE_SCOPE_RETRY_, values) != 1 || !values[0])
     return 0;
   ret_policy->max_attempts = (uint32_t)values[0];
   ret_policy->min_delay_ns = values[1];
@@ -326,6 +327,292 @@ static inline struct perdure_block_ perdure_retry_policy_block_(const struct per
 
 #define PERDURE_WITH_RETRY_POLICY(policy) \
   PERDURE_BLOCK_(PERDURE_JOIN_(perdure_block_at_, __LINE__), perdure_retry_policy_block_(policy))
+
+/* ---- retry policies that are put together ---- */
+
+/* For what no five numbers say: a base, or two policies together, and limits in their order. Each function makes or changes the plan that
+ * is its first argument, and returns 0, PERDURE_ERROR_ARGUMENT or PERDURE_ERROR_ROOM; on an error nothing is changed. They
+ * are arithmetic alone, and no calls of the journal's. A plan is a value: it may be copied, lie anywhere, and go away when it is in use.
+ *
+ *   struct perdure_retry_plan quick, patient, both;
+ *   perdure_retry_plan_exponential(&quick, 100000000, 2.0);
+ *   perdure_retry_plan_count(&quick, 5);
+ *   perdure_retry_plan_periodic(&patient, 60000000000);
+ *   perdure_retry_plan_total(&patient, 7200000000000);
+ *   perdure_retry_plan_and_then(&both, &quick, &patient);
+ *   PERDURE_WITH_RETRY_PLAN(&both) { ... }
+ *
+ * docs/retries.md says what they come to; --retry-policy has the same in a file. */
+#define PERDURE_RETRY_PARTS_MAX 32 /* of one plan: a base is one, two together are both and one more */
+#define PERDURE_RETRY_LIMITS_MAX 8 /* of one part */
+#define PERDURE_RETRY_PLANS_MAX 64 /* different ones that a program uses */
+#define PERDURE_RETRY_NAME_SIZE 32
+
+/* Not for programs to fill in. */
+struct perdure_retry_part_ {
+  uint32_t base, unused;
+  uint64_t delay_ns;
+  uint32_t factor, left, right, limit_count;
+  struct {
+    uint32_t kind, unused;
+    uint64_t value, value2;
+  } limits[PERDURE_RETRY_LIMITS_MAX];
+};
+
+/* {0} is none, and means nothing. */
+struct perdure_retry_plan {
+  char name[PERDURE_RETRY_NAME_SIZE];
+  uint32_t statuses, part_count;
+  struct perdure_retry_part_ parts[PERDURE_RETRY_PARTS_MAX];
+};
+
+PERDURE_WEAK_ int perdure_shim_retry_plan(const void *plan, size_t size, uint64_t *ret_id);
+PERDURE_WEAK_ int perdure_shim_retry_plan_get(uint64_t id, void *ret_plan, size_t size);
+
+enum {
+  PERDURE_RETRY_NEVER_ = 0,
+  PERDURE_RETRY_IMMEDIATE_ = 1,
+  PERDURE_RETRY_PERIODIC_ = 2,
+  PERDURE_RETRY_EXPONENTIAL_ = 3,
+  PERDURE_RETRY_FIBONACCI_ = 4,
+  PERDURE_RETRY_AND_THEN_ = 6,
+  PERDURE_RETRY_UNION_ = 7,
+  PERDURE_RETRY_INTERSECT_ = 8,
+  PERDURE_RETRY_COUNT_ = 0,
+  PERDURE_RETRY_TOTAL_ = 1,
+  PERDURE_RETRY_CLAMP_ = 2,
+  PERDURE_RETRY_ADD_ = 3,
+  PERDURE_RETRY_JITTER_ = 4,
+};
+
+static inline int perdure_retry_plan_is_(const struct perdure_retry_plan *plan)
+{
+  return plan && plan->part_count >= 1 && plan->part_count <= PERDURE_RETRY_PARTS_MAX;
+}
+
+static inline int perdure_retry_plan_base_(struct perdure_retry_plan *ret_plan, uint32_t base, uint64_t delay_ns, double factor)
+{
+  static const struct perdure_retry_plan none = {{0}, 0, 0, {{0, 0, 0, 0, 0, 0, 0, {{0, 0, 0, 0}}}}};
+  /* Not-a-number fails every comparison. */
+  if (!ret_plan || !(factor >= 1 && factor <= 1000))
+    return PERDURE_ERROR_ARGUMENT;
+  *ret_plan = none;
+  ret_plan->part_count = 1;
+  ret_plan->parts[0].base = base;
+  ret_plan->parts[0].delay_ns = delay_ns;
+  ret_plan->parts[0].factor = (uint32_t)perdure_millionths_(factor);
+  return 0;
+}
+
+/* No further attempt. */
+static inline int perdure_retry_plan_never(struct perdure_retry_plan *ret_plan)
+{
+  return perdure_retry_plan_base_(ret_plan, PERDURE_RETRY_NEVER_, 0, 1);
+}
+
+/* At once, always. */
+static inline int perdure_retry_plan_immediate(struct perdure_retry_plan *ret_plan)
+{
+  return perdure_retry_plan_base_(ret_plan, PERDURE_RETRY_IMMEDIATE_, 0, 1);
+}
+
+/* Always after that. */
+static inline int perdure_retry_plan_periodic(struct perdure_retry_plan *ret_plan, uint64_t delay_ns)
+{
+  return perdure_retry_plan_base_(ret_plan, PERDURE_RETRY_PERIODIC_, delay_ns, 1);
+}
+
+/* After delay_ns, delay_ns * factor, delay_ns * factor^2, ...; factor: 1 to 1000. */
+static inline int perdure_retry_plan_exponential(struct perdure_retry_plan *ret_plan, uint64_t delay_ns, double factor)
+{
+  return perdure_retry_plan_base_(ret_plan, PERDURE_RETRY_EXPONENTIAL_, delay_ns, factor);
+}
+
+/* After 1, 1, 2, 3, 5, 8, ... times delay_ns. */
+static inline int perdure_retry_plan_fibonacci(struct perdure_retry_plan *ret_plan, uint64_t delay_ns)
+{
+  return perdure_retry_plan_base_(ret_plan, PERDURE_RETRY_FIBONACCI_, delay_ns, 1);
+}
+
+static inline int perdure_retry_plan_both_(struct perdure_retry_plan *ret_plan, uint32_t base, const struct perdure_retry_plan *a,
+                                           const struct perdure_retry_plan *b)
+{
+  struct perdure_retry_plan both;
+  struct perdure_retry_part_ *part;
+  uint32_t i;
+  if (!perdure_retry_plan_is_(a) || !perdure_retry_plan_is_(b) || perdure_retry_plan_base_(&both, base, 0, 1))
+    return PERDURE_ERROR_ARGUMENT;
+  if (!ret_plan)
+    return PERDURE_ERROR_ARGUMENT;
+  if (a->part_count + b->part_count + 1 > PERDURE_RETRY_PARTS_MAX)
+    return PERDURE_ERROR_ROOM;
+  part = &both.parts[a->part_count + b->part_count];
+  *part = both.parts[0];
+  part->left = a->part_count - 1;
+  part->right = a->part_count + b->part_count - 1;
+  for (i = 0; i < a->part_count; i++)
+    both.parts[i] = a->parts[i];
+  for (i = 0; i < b->part_count; i++) {
+    both.parts[a->part_count + i] = b->parts[i];
+    both.parts[a->part_count + i].left += a->part_count;
+    both.parts[a->part_count + i].right += a->part_count;
+  }
+  both.part_count = a->part_count + b->part_count + 1;
+  both.statuses = a->statuses | b->statuses;
+  *ret_plan = both;
+  return 0;
+}
+
+/* a until it gives no further attempt, then b, which counts from there. *ret_plan may be one of them; it has no name, and the statuses of
+ * both. */
+static inline int perdure_retry_plan_and_then(struct perdure_retry_plan *ret_plan, const struct perdure_retry_plan *a,
+                                              const struct perdure_retry_plan *b)
+{
+  return perdure_retry_plan_both_(ret_plan, PERDURE_RETRY_AND_THEN_, a, b);
+}
+
+/* As long as one of them gives an attempt, after the shorter delay. */
+static inline int perdure_retry_plan_union(struct perdure_retry_plan *ret_plan, const struct perdure_retry_plan *a,
+                                           const struct perdure_retry_plan *b)
+{
+  return perdure_retry_plan_both_(ret_plan, PERDURE_RETRY_UNION_, a, b);
+}
+
+/* As long as both do, after the longer delay. */
+static inline int perdure_retry_plan_intersect(struct perdure_retry_plan *ret_plan, const struct perdure_retry_plan *a,
+                                               const struct perdure_retry_plan *b)
+{
+  return perdure_retry_plan_both_(ret_plan, PERDURE_RETRY_INTERSECT_, a, b);
+}
+
+static inline int perdure_retry_plan_limit_(struct perdure_retry_plan *plan, uint32_t kind, uint64_t value, uint64_t value2)
+{
+  struct perdure_retry_part_ *part;
+  if (!perdure_retry_plan_is_(plan))
+    return PERDURE_ERROR_ARGUMENT;
+  part = &plan->parts[plan->part_count - 1];
+  if (part->limit_count >= PERDURE_RETRY_LIMITS_MAX)
+    return PERDURE_ERROR_ROOM;
+  part->limits[part->limit_count].kind = kind;
+  part->limits[part->limit_count].unused = 0;
+  part->limits[part->limit_count].value = value;
+  part->limits[part->limit_count++].value2 = value2;
+  return 0;
+}
+
+/* At most so many attempts, the first included; at least 1. */
+static inline int perdure_retry_plan_count(struct perdure_retry_plan *plan, uint32_t attempts)
+{
+  return attempts ? perdure_retry_plan_limit_(plan, PERDURE_RETRY_COUNT_, attempts, 0) : PERDURE_ERROR_ARGUMENT;
+}
+
+/* None that would begin later than that after the first failure. */
+static inline int perdure_retry_plan_total(struct perdure_retry_plan *plan, uint64_t total_ns)
+{
+  return perdure_retry_plan_limit_(plan, PERDURE_RETRY_TOTAL_, total_ns, 0);
+}
+
+/* A delay of at least the one and at most the other. */
+static inline int perdure_retry_plan_clamp(struct perdure_retry_plan *plan, uint64_t min_delay_ns, uint64_t max_delay_ns)
+{
+  return min_delay_ns <= max_delay_ns ? perdure_retry_plan_limit_(plan, PERDURE_RETRY_CLAMP_, min_delay_ns, max_delay_ns)
+                                      : PERDURE_ERROR_ARGUMENT;
+}
+
+/* That much longer. */
+static inline int perdure_retry_plan_add(struct perdure_retry_plan *plan, uint64_t delay_ns)
+{
+  return perdure_retry_plan_limit_(plan, PERDURE_RETRY_ADD_, delay_ns, 0);
+}
+
+/* By chance up to that part of it longer: 0 to 1. */
+static inline int perdure_retry_plan_jitter(struct perdure_retry_plan *plan, double factor)
+{
+  return factor >= 0 && factor <= 1 ? perdure_retry_plan_limit_(plan, PERDURE_RETRY_JITTER_, perdure_millionths_(factor), 0)
+                                    : PERDURE_ERROR_ARGUMENT;
+}
+
+/* After which of HTTP's statuses a request is sent again: enum perdure_retry_status, or'ed. Else after none. */
+static inline int perdure_retry_plan_statuses(struct perdure_retry_plan *plan, unsigned statuses)
+{
+  if (!plan || !perdure_retry_plan_is_(plan) || statuses > 15)
+    return PERDURE_ERROR_ARGUMENT;
+  plan->statuses = statuses;
+  return 0;
+}
+
+/* What people read in `perdure retries`: up to 31 bytes. */
+static inline int perdure_retry_plan_name(struct perdure_retry_plan *plan, const char *name)
+{
+  if (!plan || !perdure_retry_plan_is_(plan) || !name)
+    return PERDURE_ERROR_ARGUMENT;
+  if (strlen(name) >= PERDURE_RETRY_NAME_SIZE)
+    return PERDURE_ERROR_ROOM;
+  memset(plan->name, 0, sizeof plan->name);
+  memcpy(plan->name, name, strlen(name));
+  return 0;
+}
+
+static inline int perdure_retry_plan_values_(const struct perdure_retry_plan *plan, uint64_t values[PERDURE_SCOPE_VALUES_])
+{
+  uint64_t id = 1;
+  if (!perdure_retry_plan_is_(plan))
+    return PERDURE_ERROR_ARGUMENT;
+  int result = PERDURE_ASK_(perdure_shim_retry_plan, plan, offsetof(struct perdure_retry_plan, parts) + plan->part_count * sizeof plan->parts[0],
+                        &id);
+  values[0] = values[2] = values[3] = values[4] = 0;
+  values[1] = id;
+  return result == -ENOSYS ? 0 : result;
+}
+
+/* As perdure_retry_policy_begin(), which has scopes of the same kind: what was begun last holds. PERDURE_ERROR_ROOM also where the program has
+ * used PERDURE_RETRY_PLANS_MAX different plans; PERDURE_ERROR_ARGUMENT also where the plan is nothing that these functions have made. */
+static inline int perdure_retry_plan_begin(const struct perdure_retry_plan *plan, struct perdure_token *ret_token)
+{
+  uint64_t values[PERDURE_SCOPE_VALUES_];
+  int error = ret_token ? perdure_retry_plan_values_(plan, values) : PERDURE_ERROR_ARGUMENT;
+  return error ? error : perdure_scope_begin_(PERDURE_SCOPE_RETRY_, values, ret_token);
+}
+
+static inline int perdure_retry_plan_end(struct perdure_token token)
+{
+  return perdure_scope_end_(PERDURE_SCOPE_RETRY_, token);
+}
+
+/* For this thread, from here on, outside of scopes. */
+static inline int perdure_retry_plan_set(const struct perdure_retry_plan *plan)
+{
+  uint64_t values[PERDURE_SCOPE_VALUES_];
+  int error = perdure_retry_plan_values_(plan, values);
+  return error ? error : perdure_scope_set_(PERDURE_SCOPE_RETRY_, values);
+}
+
+/* What the thread has set, a plan or a policy of numbers, holds no more. */
+static inline int perdure_retry_plan_remove(void)
+{
+  return perdure_retry_policy_remove();
+}
+
+/* 1 and the plan that the program has said for now; 0: none. */
+static inline int perdure_retry_plan_get(struct perdure_retry_plan *ret_plan)
+{
+  uint64_t values[PERDURE_SCOPE_VALUES_];
+  if (!ret_plan)
+    return PERDURE_ERROR_ARGUMENT;
+  if (PERDURE_ASK_(perdure_shim_scope_get, PERDURE_SCOPE_RETRY_, values) != 1 || values[0])
+    return 0;
+  return PERDURE_ASK_(perdure_shim_retry_plan_get, values[1], ret_plan, sizeof *ret_plan) == 0;
+}
+
+static inline struct perdure_block_ perdure_retry_plan_block_(const struct perdure_retry_plan *plan)
+{
+  struct perdure_token token = {0};
+  int result = perdure_retry_plan_begin(plan, &token);
+  return perdure_block_begin_(PERDURE_SCOPE_RETRY_, result, token);
+}
+
+#define PERDURE_WITH_RETRY_PLAN(plan) \
+  PERDURE_BLOCK_(PERDURE_JOIN_(perdure_block_at_, __LINE__), perdure_retry_plan_block_(plan))
 
 /* ---- atomic regions ---- */
 

@@ -5,6 +5,7 @@
 
 #include "perdure.h"
 
+#include <chrono>
 #include <string>
 #include <system_error>
 
@@ -82,6 +83,85 @@ public:
   explicit retry_policy(const perdure_retry_policy &policy) : scope(perdure_retry_policy_end)
   {
     begun(perdure_retry_policy_begin(&policy, &token_));
+  }
+};
+
+/* What perdure_retry_plan_... make, as values: retry_plan::exponential(100ms, 2).count(5).and_then(retry_plan::periodic(1min)). Nonsense
+ * throws, and changes nothing. */
+class retry_plan {
+public:
+  using duration = std::chrono::nanoseconds;
+
+  static retry_plan never() { return make([](auto *plan) { return perdure_retry_plan_never(plan); }); }
+  static retry_plan immediate() { return make([](auto *plan) { return perdure_retry_plan_immediate(plan); }); }
+  static retry_plan periodic(duration delay)
+  {
+    return make([delay](auto *plan) { return perdure_retry_plan_periodic(plan, ns(delay)); });
+  }
+  static retry_plan exponential(duration delay, double factor)
+  {
+    return make([delay, factor](auto *plan) { return perdure_retry_plan_exponential(plan, ns(delay), factor); });
+  }
+  static retry_plan fibonacci(duration delay)
+  {
+    return make([delay](auto *plan) { return perdure_retry_plan_fibonacci(plan, ns(delay)); });
+  }
+
+  retry_plan and_then(const retry_plan &next) const
+  {
+    return make([&](auto *plan) { return perdure_retry_plan_and_then(plan, &plan_, &next.plan_); });
+  }
+  retry_plan union_with(const retry_plan &other) const
+  {
+    return make([&](auto *plan) { return perdure_retry_plan_union(plan, &plan_, &other.plan_); });
+  }
+  retry_plan intersect(const retry_plan &other) const
+  {
+    return make([&](auto *plan) { return perdure_retry_plan_intersect(plan, &plan_, &other.plan_); });
+  }
+
+  retry_plan &count(uint32_t attempts) { return changed(perdure_retry_plan_count(&plan_, attempts)); }
+  retry_plan &total(duration total) { return changed(perdure_retry_plan_total(&plan_, ns(total))); }
+  retry_plan &clamp(duration min, duration max) { return changed(perdure_retry_plan_clamp(&plan_, ns(min), ns(max))); }
+  retry_plan &add(duration delay) { return changed(perdure_retry_plan_add(&plan_, ns(delay))); }
+  retry_plan &jitter(double factor) { return changed(perdure_retry_plan_jitter(&plan_, factor)); }
+  retry_plan &statuses(unsigned listed) { return changed(perdure_retry_plan_statuses(&plan_, listed)); }
+  retry_plan &name(const std::string &text) { return changed(perdure_retry_plan_name(&plan_, text.c_str())); }
+
+  const perdure_retry_plan &get() const { return plan_; }
+
+private:
+  retry_plan() : plan_{} {}
+
+  /* A negative time is none. */
+  static uint64_t ns(duration time)
+  {
+    check(time.count() < 0 ? static_cast<int>(PERDURE_ERROR_ARGUMENT) : 0);
+    return static_cast<uint64_t>(time.count());
+  }
+
+  template <typename Function> static retry_plan make(Function function)
+  {
+    retry_plan plan;
+    check(function(&plan.plan_));
+    return plan;
+  }
+
+  retry_plan &changed(int result)
+  {
+    check(result);
+    return *this;
+  }
+
+  perdure_retry_plan plan_;
+};
+
+/* A scope in which a plan holds. */
+class with_retry_plan : public scope {
+public:
+  explicit with_retry_plan(const retry_plan &plan) : scope(perdure_retry_plan_end)
+  {
+    begun(perdure_retry_plan_begin(&plan.get(), &token_));
   }
 };
 

@@ -24,6 +24,7 @@ import uuid
 
 __all__ = ['Error', 'atomically', 'idempotence', 'persistence', 'retry_policy', 'PERSIST_NOTHING', 'PERSIST_REMOTE', 'PERSIST_SMART',
            'idempotent', 'set_idempotent', 'persistence_level', 'set_persistence', 'set_retry_policy',
+           'RetryPlan', 'retry_plan', 'set_retry_plan', 'current_retry_plan',
            'idempotency_key', 'commit', 'journal_index', 'is_replaying', 'note', 'fail']
 
 PERSIST_NOTHING, PERSIST_REMOTE, PERSIST_SMART = 1, 2, 3
@@ -52,15 +53,19 @@ def _check(result):
     return result
 
 
+def _status_bits(statuses):
+    listed = sum(_STATUSES.get(status, 16) for status in set(statuses))
+    if listed > 15:
+        raise Error(errno.EINVAL, 'a request is sent again after 429, 502, 503, 504')
+    return listed
+
+
 def _policy_values(max_attempts, min_delay, max_delay, multiplier, max_jitter_factor, statuses):
     """In nanoseconds and millionths. Not-a-number fails every comparison."""
     if not (1 <= max_attempts < 2**32 and 0 <= min_delay <= max_delay < 2**33 and 1 <= multiplier <= 1000
             and 0 <= max_jitter_factor <= 1):
         raise Error(errno.EINVAL, 'this retry policy means nothing')
-    listed = sum(_STATUSES.get(status, 16) for status in set(statuses))
-    if listed > 15:
-        raise Error(errno.EINVAL, 'a request is sent again after 429, 502, 503, 504')
-    return _VALUES(max_attempts | listed << 32, round(min_delay * 1e9), round(max_delay * 1e9), round(multiplier * 1e6),
+    return _VALUES(max_attempts | _status_bits(statuses) << 32, round(min_delay * 1e9), round(max_delay * 1e9), round(multiplier * 1e6),
                    round(max_jitter_factor * 1e6))
 
 
@@ -131,6 +136,184 @@ class retry_policy(_Scope):
 
     def __init__(self, max_attempts=3, min_delay=0.1, max_delay=1.0, multiplier=3.0, max_jitter_factor=0.15, statuses=()):
         super().__init__(_RETRY, _policy_values(max_attempts, min_delay, max_delay, multiplier, max_jitter_factor, statuses))
+
+
+class _Limit(ctypes.Structure):
+    _fields_ = [('kind', ctypes.c_uint32), ('unused', ctypes.c_uint32), ('value', ctypes.c_uint64), ('value2', ctypes.c_uint64)]
+
+
+class _Part(ctypes.Structure):
+    """As struct perdure_retry_part_ has it."""
+    _fields_ = [('base', ctypes.c_uint32), ('unused', ctypes.c_uint32), ('delay_ns', ctypes.c_uint64), ('factor', ctypes.c_uint32),
+                ('left', ctypes.c_uint32), ('right', ctypes.c_uint32), ('limit_count', ctypes.c_uint32), ('limits', _Limit * 8)]
+
+
+class _Plan(ctypes.Structure):
+    _fields_ = [('name', ctypes.c_char * 32), ('statuses', ctypes.c_uint32), ('part_count', ctypes.c_uint32), ('parts', _Part * 32)]
+
+
+def _nonsense(what):
+    raise Error(errno.EINVAL, what + ' means nothing')
+
+
+def _nanoseconds(seconds, what):
+    """Not-a-number fails every comparison."""
+    return round(seconds * 1e9) if 0 <= seconds < 2**33 else _nonsense(what)
+
+
+class RetryPlan:
+    """A retry policy that is put together, as a value: each method gives another one. Times in seconds.
+
+    RetryPlan.exponential(0.1, 2).count(5).and_then(RetryPlan.periodic(60).total(7200)).named('patient')
+    """
+
+    def __init__(self, base=0, delay=0, factor=1.0):
+        """For the functions below."""
+        if not 1 <= factor <= 1000:
+            _nonsense('this factor')
+        self._plan = _Plan(part_count=1)
+        self._plan.parts[0] = _Part(base=base, delay_ns=_nanoseconds(delay, 'this delay'), factor=round(factor * 1e6))
+
+    @classmethod
+    def never(cls):
+        """No further attempt."""
+        return cls(0)
+
+    @classmethod
+    def immediate(cls):
+        """At once, always."""
+        return cls(1)
+
+    @classmethod
+    def periodic(cls, delay):
+        """Always after that."""
+        return cls(2, delay)
+
+    @classmethod
+    def exponential(cls, delay, factor=2.0):
+        """After delay, delay * factor, delay * factor**2, ..."""
+        return cls(3, delay, factor)
+
+    @classmethod
+    def fibonacci(cls, delay):
+        """After 1, 1, 2, 3, 5, ... times delay."""
+        return cls(4, delay)
+
+    def _copy(self):
+        copy = RetryPlan()
+        copy._plan = _Plan.from_buffer_copy(self._plan)
+        return copy
+
+    def _with(self, base, other):
+        mine, others = self._plan.part_count, other._plan.part_count
+        if mine + others + 1 > 32:
+            raise Error(errno.ENOSPC, 'a plan has at most 32 parts')
+        both = RetryPlan(base)
+        both._plan.part_count = mine + others + 1
+        root = _Part(base=base, factor=1000000, left=mine - 1, right=mine + others - 1)
+        for i in range(mine):
+            both._plan.parts[i] = self._plan.parts[i]
+        for i in range(others):
+            both._plan.parts[mine + i] = other._plan.parts[i]
+            both._plan.parts[mine + i].left += mine
+            both._plan.parts[mine + i].right += mine
+        both._plan.parts[mine + others] = root
+        both._plan.statuses = self._plan.statuses | other._plan.statuses
+        return both
+
+    def and_then(self, other):
+        """This one until it gives no further attempt, then the other one, which counts from there."""
+        return self._with(6, other)
+
+    def union(self, other):
+        """As long as one of them gives an attempt, after the shorter delay."""
+        return self._with(7, other)
+
+    def intersect(self, other):
+        """As long as both do, after the longer delay."""
+        return self._with(8, other)
+
+    def _limited(self, kind, value, value2=0):
+        copy = self._copy()
+        part = copy._plan.parts[copy._plan.part_count - 1]
+        if part.limit_count == 8:
+            raise Error(errno.ENOSPC, 'a part of a plan has at most 8 limits')
+        part.limits[part.limit_count] = _Limit(kind=kind, value=value, value2=value2)
+        part.limit_count += 1
+        return copy
+
+    def count(self, attempts):
+        """At most so many attempts, the first included."""
+        return self._limited(0, attempts) if 1 <= attempts < 2**32 else _nonsense('this count')
+
+    def total(self, seconds):
+        """None that would begin later than that after the first failure."""
+        return self._limited(1, _nanoseconds(seconds, 'this time'))
+
+    def clamp(self, min_delay, max_delay):
+        """A delay of at least the one and at most the other."""
+        if not min_delay <= max_delay:
+            _nonsense('this clamp')
+        return self._limited(2, _nanoseconds(min_delay, 'this delay'), _nanoseconds(max_delay, 'this delay'))
+
+    def add(self, delay):
+        """That much longer."""
+        return self._limited(3, _nanoseconds(delay, 'this delay'))
+
+    def jitter(self, factor):
+        """By chance up to that part of it longer."""
+        return self._limited(4, round(factor * 1e6)) if 0 <= factor <= 1 else _nonsense('this jitter')
+
+    def statuses(self, *statuses):
+        """After which of 429, 502, 503, 504 a request is sent again."""
+        copy = self._copy()
+        copy._plan.statuses = _status_bits(statuses)
+        return copy
+
+    def named(self, name):
+        """What people read in `perdure retries`: up to 31 bytes."""
+        copy = self._copy()
+        if len(name.encode()) > 31:
+            raise Error(errno.ENOSPC, 'the name of a plan has at most 31 bytes')
+        copy._plan.name = name.encode()
+        return copy
+
+    def __eq__(self, other):
+        return isinstance(other, RetryPlan) and bytes(self._plan) == bytes(other._plan)
+
+    def _values(self):
+        size = _Plan.parts.offset + self._plan.part_count * ctypes.sizeof(_Part)
+        number = ctypes.c_uint64(1)
+        _check(_ask('perdure_shim_retry_plan', ctypes.byref(self._plan), ctypes.c_size_t(size), ctypes.byref(number)))
+        return _VALUES(0, number.value)
+
+
+class retry_plan(_Scope):
+    """A scope in which a RetryPlan holds, as retry_policy has it of numbers."""
+
+    def __init__(self, plan):
+        super().__init__(_RETRY, None)
+        self._plan = plan
+
+    def begin(self):
+        """Returns itself. A scope is begun once."""
+        self._values = self._plan._values()
+        return super().begin()
+
+
+def set_retry_plan(plan):
+    """For this thread, from here on, outside of scopes. None: what was set holds no more."""
+    _check(_ask('perdure_shim_scope_set', _RETRY, None if plan is None else plan._values()))
+
+
+def current_retry_plan():
+    """The RetryPlan that the program has said for now, or None."""
+    values, plan = _VALUES(), RetryPlan()
+    if _ask('perdure_shim_scope_get', _RETRY, values) != 1 or values[0] != 0:
+        return None
+    found = _ask('perdure_shim_retry_plan_get', ctypes.c_uint64(values[1]), ctypes.byref(plan._plan),
+                 ctypes.c_size_t(ctypes.sizeof(_Plan)))
+    return plan if found == 0 else None
 
 
 def idempotent():

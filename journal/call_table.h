@@ -81,6 +81,7 @@ enum call_arg_kind {
 #define CALL_ID_MULTI_WAKEUP 1116
 #define CALL_ID_MULTI_CLEANUP 1117
 /* What a program says by perdure.h. */
+#define CALL_ID_RETRY_PLAN 1180 /* args: a hash of it; SEGMENT_OUTPUT: struct retry_plan; its id is its position */
 #define CALL_ID_KEY 1200
 #define CALL_ID_INDEX 1201
 #define CALL_ID_TOLD 1202 /* perdure_note */

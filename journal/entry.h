@@ -235,7 +235,8 @@ enum journal_callback {
 enum journal_scope {
   JOURNAL_SCOPE_IDEMPOTENCE = 1, /* 1: a remote change of unknown outcome is made again; 0: it is not */
   JOURNAL_SCOPE_REGION = 3, /* atomic: unfinished, its files go back and it runs again */
-  JOURNAL_SCOPE_RETRY = 2, /* attempts; shortest and longest delay in ns; multiplier, jitter in millionths */
+  JOURNAL_SCOPE_RETRY = 2, /* attempts; shortest and longest delay in ns; multiplier, jitter in millionths. Or 0, and the position of a
+                              RETRY_PLAN entry */
   JOURNAL_SCOPE_PERSISTENCE = 4, /* enum journal_persistence */
 };
 /* Which of the calls in a scope have entries. */

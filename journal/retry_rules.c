@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "journal/retry_rules.h"
 
+#include <stddef.h>
+
 struct asking {
-  const struct retry_rules *rules;
+  const struct retry_node *nodes;
   struct retry_progress *progress;
   uint64_t spent_ns;
   uint32_t chance;
@@ -72,7 +74,7 @@ static bool next(const struct asking *asking, unsigned number_of_node, uint32_t 
 
 static bool next_and_then(const struct asking *asking, unsigned at, uint32_t number, uint64_t *ret_delay_ns)
 {
-  const struct retry_node *node = &asking->rules->nodes[at];
+  const struct retry_node *node = &asking->nodes[at];
   uint32_t *handed = &asking->progress->handed[at];
   if (*handed == 0 && next(asking, node->left, number, ret_delay_ns))
     return true;
@@ -95,7 +97,7 @@ static bool next_of_both(const struct asking *asking, const struct retry_node *n
 
 static bool next_of_base(const struct asking *asking, unsigned at, uint32_t number, uint64_t *ret_delay_ns)
 {
-  const struct retry_node *node = &asking->rules->nodes[at];
+  const struct retry_node *node = &asking->nodes[at];
   switch (node->base) {
   case RETRY_NEVER:
     return false;
@@ -124,7 +126,7 @@ static bool next_of_base(const struct asking *asking, unsigned at, uint32_t numb
 
 static bool next(const struct asking *asking, unsigned at, uint32_t number, uint64_t *ret_delay_ns)
 {
-  const struct retry_node *node = &asking->rules->nodes[at];
+  const struct retry_node *node = &asking->nodes[at];
   uint64_t delay_ns = 0;
   bool again = next_of_base(asking, at, number, &delay_ns);
   for (unsigned i = 0; again && i < node->limit_count; i++)
@@ -134,17 +136,23 @@ static bool next(const struct asking *asking, unsigned at, uint32_t number, uint
   return again;
 }
 
+bool retry_nodes_next(const struct retry_node *nodes, unsigned root, struct retry_progress *progress, uint32_t number,
+                      uint64_t spent_ns, uint32_t chance, uint64_t *ret_delay_ns)
+{
+  const struct asking asking = {nodes, progress, spent_ns, chance};
+  return next(&asking, root, number, ret_delay_ns);
+}
+
 bool retry_rules_next(const struct retry_rules *rules, unsigned policy, struct retry_progress *progress, uint32_t number,
                       uint64_t spent_ns, uint32_t chance, uint64_t *ret_delay_ns)
 {
-  const struct asking asking = {rules, progress, spent_ns, chance};
-  return next(&asking, rules->policies[policy].node, number, ret_delay_ns);
+  return retry_nodes_next(rules->nodes, rules->policies[policy].node, progress, number, spent_ns, chance, ret_delay_ns);
 }
 
 /* Of all below: the node itself, and what it is put together from. */
-static bool allows(const struct retry_rules *rules, unsigned at, uint64_t spent_ns, uint64_t delay_ns, bool *bounded)
+static bool allows(const struct retry_node *nodes, unsigned at, uint64_t spent_ns, uint64_t delay_ns, bool *bounded)
 {
-  const struct retry_node *node = &rules->nodes[at];
+  const struct retry_node *node = &nodes[at];
   for (unsigned i = 0; i < node->limit_count; i++) {
     const struct retry_limit *limit = &node->limits[i];
     if ((limit->kind == RETRY_CLAMP && delay_ns > limit->value2) ||
@@ -152,15 +160,87 @@ static bool allows(const struct retry_rules *rules, unsigned at, uint64_t spent_
       return false;
     *bounded |= limit->kind == RETRY_CLAMP || limit->kind == RETRY_TOTAL;
   }
-  return (node->base < RETRY_SAME || allows(rules, node->left, spent_ns, delay_ns, bounded)) &&
-         (node->base <= RETRY_SAME || allows(rules, node->right, spent_ns, delay_ns, bounded));
+  return (node->base < RETRY_SAME || allows(nodes, node->left, spent_ns, delay_ns, bounded)) &&
+         (node->base <= RETRY_SAME || allows(nodes, node->right, spent_ns, delay_ns, bounded));
+}
+
+bool retry_nodes_allow(const struct retry_node *nodes, unsigned root, uint64_t spent_ns, uint64_t delay_ns)
+{
+  bool bounded = false;
+  return allows(nodes, root, spent_ns, delay_ns, &bounded) && (bounded || delay_ns <= RETRY_ASKED_MAX_NS);
 }
 
 bool retry_rules_allow(const struct retry_rules *rules, unsigned policy, uint64_t spent_ns, uint64_t delay_ns)
 {
-  bool bounded = false;
-  return allows(rules, rules->policies[policy].node, spent_ns, delay_ns, &bounded) &&
-         (bounded || delay_ns <= RETRY_ASKED_MAX_NS);
+  return retry_nodes_allow(rules->nodes, rules->policies[policy].node, spent_ns, delay_ns);
+}
+
+/* ---- of the program's own ---- */
+
+static bool limit_sound(const struct retry_limit *limit)
+{
+  switch (limit->kind) {
+  case RETRY_COUNT:
+    return limit->value >= 1;
+  case RETRY_TOTAL:
+  case RETRY_ADD:
+    return true;
+  case RETRY_CLAMP:
+    return limit->value <= limit->value2;
+  case RETRY_JITTER:
+    return limit->value <= RETRY_MILLION;
+  }
+  return false;
+}
+
+/* used: a bit for each node that is another one's already. */
+static bool take_node(uint32_t *used, unsigned node, unsigned at)
+{
+  if (node >= at || *used >> node & 1)
+    return false;
+  *used |= 1u << node;
+  return true;
+}
+
+static bool node_sound(const struct retry_node *node, unsigned at, uint32_t *used)
+{
+  if (node->base > RETRY_INTERSECT || node->limit_count > RETRY_LIMITS_MAX ||
+      (node->base == RETRY_EXPONENTIAL && (node->factor < RETRY_MILLION || node->factor > RETRY_MULTIPLIER_MAX * RETRY_MILLION)) ||
+      (node->base >= RETRY_SAME && !take_node(used, node->left, at)) || (node->base > RETRY_SAME && !take_node(used, node->right, at)))
+    return false;
+  for (unsigned i = 0; i < node->limit_count; i++)
+    if (!limit_sound(&node->limits[i]))
+      return false;
+  return true;
+}
+
+size_t retry_plan_size(const struct retry_plan *plan)
+{
+  return offsetof(struct retry_plan, nodes) + plan->node_count * sizeof plan->nodes[0];
+}
+
+bool retry_plan_sound(const struct retry_plan *plan, size_t size)
+{
+  uint32_t used = 0;
+  bool named = false;
+  if (size < offsetof(struct retry_plan, nodes) || plan->statuses > RETRY_STATUS_ALL || plan->node_count < 1 ||
+      plan->node_count > RETRY_PLAN_NODES_MAX || size != retry_plan_size(plan))
+    return false;
+  for (unsigned i = 0; i < RETRY_NAME_SIZE; i++)
+    named |= plan->name[i] == 0;
+  for (unsigned i = 0; i < plan->node_count; i++)
+    if (!node_sound(&plan->nodes[i], i, &used))
+      return false;
+  return named;
+}
+
+/* A policy of numbers has one attempt at least. */
+bool retry_plan_of_values(const uint64_t values[JOURNAL_SCOPE_VALUES], uint64_t *ret_id)
+{
+  if (values[0] != 0 || values[1] == 0)
+    return false;
+  *ret_id = values[1];
+  return true;
 }
 
 /* ---- which of them ---- */

@@ -51,6 +51,24 @@ struct retry_node {
   struct retry_limit limits[RETRY_LIMITS_MAX]; /* in this order */
 };
 
+/* A policy that the program has put together itself: as control-api/perdure.h has it, and as the entry of its call has its bytes, in
+ * SEGMENT_OUTPUT 0, up to the last node. */
+#define RETRY_PLAN_NODES_MAX 32u
+struct retry_plan {
+  char name[RETRY_NAME_SIZE]; /* "": none */
+  uint32_t statuses;          /* enum retry_status, or'ed */
+  uint32_t node_count;        /* the last one is the policy */
+  struct retry_node nodes[RETRY_PLAN_NODES_MAX];
+};
+
+/* Can it be asked? The nodes are a tree, so that asking it ends soon, and all that they say means something. size: bytes of it that
+ * are there. */
+bool retry_plan_sound(const struct retry_plan *plan, size_t size);
+size_t retry_plan_size(const struct retry_plan *plan);
+
+/* As JOURNAL_SCOPE_RETRY's values have a plan: its id, the position of the entry that it was made by. False: they have none. */
+bool retry_plan_of_values(const uint64_t values[JOURNAL_SCOPE_VALUES], uint64_t *ret_id);
+
 /* How a transfer failed that got no answer. */
 enum retry_error {
   RETRY_ERROR_RESOLVE = 1, /* no address */
@@ -106,13 +124,17 @@ int retry_rules_match(const struct retry_rules *rules, int signal, int status);
  * without what follows '?' or '#'. */
 int retry_rules_match_request(const struct retry_rules *rules, const struct retry_request *request);
 
-/* Is there another attempt after the failed attempt `number`, spent_ns after the first failure, by the policy of that index? Then
- * *ret_delay_ns is how long to wait for it. */
+/* Is there another attempt after the failed attempt `number`, spent_ns after the first failure, by the policy that is the node
+ * `root`? Then *ret_delay_ns is how long to wait for it. */
+bool retry_nodes_next(const struct retry_node *nodes, unsigned root, struct retry_progress *progress, uint32_t number,
+                      uint64_t spent_ns, uint32_t chance, uint64_t *ret_delay_ns);
+/* The same by the policy of that index. */
 bool retry_rules_next(const struct retry_rules *rules, unsigned policy, struct retry_progress *progress, uint32_t number,
                       uint64_t spent_ns, uint32_t chance, uint64_t *ret_delay_ns);
 
 /* May the policy's next attempt begin as late as that, because the server asks for it? No clamp and no total of it says otherwise;
  * where it has none, it is not longer than RETRY_ASKED_MAX_NS. */
+bool retry_nodes_allow(const struct retry_node *nodes, unsigned root, uint64_t spent_ns, uint64_t delay_ns);
 bool retry_rules_allow(const struct retry_rules *rules, unsigned policy, uint64_t spent_ns, uint64_t delay_ns);
 #define RETRY_ASKED_MAX_NS 3600000000000u
 

@@ -174,6 +174,7 @@ struct curl_handle {
   /* tries of a curl_easy_perform() */
   struct retry_policy policy; /* what holds where no rule does */
   bool policy_said;           /* by the program: it stands above the rules */
+  const struct retry_plan *plan; /* the same, one that is put together; NULL: it is not */
   uint32_t tries;             /* with the first; those of earlier attempts count */
   struct retry_progress progress;
   struct journal_deadline failed_first; /* as SEGMENT_DEADLINE of the callback has it; zeros: it has not failed */

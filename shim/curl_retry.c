@@ -8,6 +8,7 @@
  * of them failed. */
 #include "shim/control.h"
 #include "shim/curl.h"
+#include "shim/retry_plans.h"
 
 #include <time.h>
 
@@ -48,6 +49,8 @@ void retry_begin(struct curl_handle *handle)
   handle->held_back = false;
   handle->policy.max_attempts = 1;
   handle->policy.statuses = 0;
+  uint64_t plan;
+  handle->plan = handle->policy_said && retry_plan_of_values(values, &plan) ? retry_plan_find(plan) : NULL;
   retry_policy_of_values(handle->policy_said ? values : engine.tail.header->retry, &handle->policy);
 }
 
@@ -111,14 +114,28 @@ static uint64_t asked_ns(struct curl_handle *handle, const struct curl_real *rea
   return seconds < UINT64_MAX / NS_PER_SECOND ? seconds * NS_PER_SECOND : UINT64_MAX;
 }
 
-/* The policy for an exchange that failed so; -1: no rule has one. */
-static int rule_for(const struct curl_handle *handle, int code, uint32_t status)
+/* A policy that is put together, and holds. */
+struct holding {
+  const struct retry_node *nodes; /* NULL: none does */
+  unsigned root;
+};
+
+/* For an exchange that failed so. */
+static struct holding holding_for(const struct curl_handle *handle, int code, uint32_t status)
 {
-  if (handle->policy_said || !engine.retry_rules)
-    return -1;
+  const struct retry_rules *rules = engine.retry_rules;
+  const struct retry_plan *plan = handle->plan;
+  struct holding holding = {NULL, 0};
+  if (plan && (is_answered(code) ? plan->statuses & retry_status_bit(status) : error_of(code)))
+    holding = (struct holding){plan->nodes, plan->node_count - 1};
+  if (handle->policy_said || !rules)
+    return holding;
   const struct retry_request request = {handle_method(handle), handle->url, is_answered(code) ? status : 0,
                                         is_answered(code) ? 0 : error_of(code)};
-  return retry_rules_match_request(engine.retry_rules, &request);
+  int policy = retry_rules_match_request(rules, &request);
+  if (policy >= 0)
+    holding = (struct holding){rules->nodes, rules->policies[policy].node};
+  return holding;
 }
 
 static uint64_t clock_ns(int clock)
@@ -143,17 +160,17 @@ static uint64_t spent_ns(const struct curl_handle *handle)
 }
 
 /* How long to wait for the next try, what the server asks for included. False: there is none. */
-static bool next_by_rule(struct curl_handle *handle, unsigned policy, uint64_t asked, uint64_t *ret_delay_ns)
+static bool next_by_nodes(struct curl_handle *handle, struct holding holding, uint64_t asked, uint64_t *ret_delay_ns)
 {
   uint32_t chance = 0;
   uint64_t spent = spent_ns(handle);
   raw_syscall3(SYS_getrandom, (uint64_t)&chance, sizeof chance, 0);
-  if (!retry_rules_next(engine.retry_rules, policy, &handle->progress, handle->tries, spent, chance, ret_delay_ns))
+  if (!retry_nodes_next(holding.nodes, holding.root, &handle->progress, handle->tries, spent, chance, ret_delay_ns))
     return false;
   if (asked <= *ret_delay_ns)
     return true;
   *ret_delay_ns = asked;
-  return retry_rules_allow(engine.retry_rules, policy, spent, asked);
+  return retry_nodes_allow(holding.nodes, holding.root, spent, asked);
 }
 
 static bool next_by_policy(struct curl_handle *handle, int code, uint32_t status, uint64_t asked, uint64_t *ret_delay_ns)
@@ -174,10 +191,10 @@ static bool wants_another(struct curl_handle *handle, const struct curl_real *re
   uint32_t status = (uint32_t)number_of(handle, real, INFO_RESPONSE_CODE);
   if (body_has_come(handle) || !(handle->repeatable || nothing_was_sent(code)))
     return false;
-  int policy = rule_for(handle, code, status);
+  struct holding holding = holding_for(handle, code, status);
   uint64_t asked = is_answered(code) ? asked_ns(handle, real) : 0;
-  return policy < 0 ? next_by_policy(handle, code, status, asked, ret_delay_ns)
-                    : next_by_rule(handle, (unsigned)policy, asked, ret_delay_ns);
+  return holding.nodes ? next_by_nodes(handle, holding, asked, ret_delay_ns)
+                       : next_by_policy(handle, code, status, asked, ret_delay_ns);
 }
 
 bool retry_holds_back(struct curl_handle *handle, const struct curl_real *real)
@@ -240,13 +257,12 @@ static void begin_anew(struct curl_handle *handle)
 void retry_replay(struct curl_handle *handle, const struct journal_entry *entry)
 {
   const struct journal_segment *segment = journal_find_segment(entry, SEGMENT_DEADLINE, 0);
-  int policy = rule_for(handle, (int)(entry->args[1] >> 32), (uint32_t)entry->args[1]);
+  struct holding holding = holding_for(handle, (int)(entry->args[1] >> 32), (uint32_t)entry->args[1]);
   uint64_t delay_ns;
   if (segment && segment->length == sizeof handle->failed_first)
     raw_copy(&handle->failed_first, segment->data, sizeof handle->failed_first);
-  if (policy >= 0)
-    retry_rules_next(engine.retry_rules, (unsigned)policy, &handle->progress, handle->tries, handle->failed_first.duration_ns, 0,
-                     &delay_ns);
+  if (holding.nodes)
+    retry_nodes_next(holding.nodes, holding.root, &handle->progress, handle->tries, handle->failed_first.duration_ns, 0, &delay_ns);
   begin_anew(handle);
 }
 

@@ -79,6 +79,7 @@ void analysis_free(struct analysis *analysis)
   free(analysis->omitted);
   free(analysis->open);
   free(analysis->scopes);
+  free(analysis->plans);
   analysis_skipped_release(analysis);
   free(analysis);
 }
@@ -471,10 +472,7 @@ static int end(struct analysis *analysis)
   if (error)
     return error;
   old_bytes_index(&analysis->old);
-  const struct scope *retry = analysis_scope(analysis, analysis->last_stream, JOURNAL_SCOPE_RETRY);
-  analysis->summary.retry_said = retry != NULL;
-  if (retry)
-    memcpy(analysis->summary.retry_values, retry->values, sizeof retry->values);
+  analysis_scopes_end(analysis);
   analysis->summary.unfinished_count = analysis->open_count;
   analysis->summary.running_count = analysis_processes_running(analysis);
   if (analysis->stdin_state)

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define SET_TOKEN 0 /* of what a thread has set: below all others */
 
@@ -40,12 +41,45 @@ static void drop(struct analysis *analysis, uint64_t kind, uint64_t token, uint3
       drop_at(analysis, i);
 }
 
+static int add_plan(struct analysis *analysis, const struct journal_entry *entry)
+{
+  const struct journal_segment *segment = journal_find_segment(entry, SEGMENT_OUTPUT, 0);
+  struct defined_plan *grown;
+  if (segment == NULL || segment->length > sizeof grown->plan)
+    return -EBADMSG;
+  grown = realloc(analysis->plans, (analysis->plan_count + 1) * sizeof *grown);
+  if (grown == NULL)
+    return -ENOMEM;
+  analysis->plans = grown;
+  grown += analysis->plan_count;
+  memset(grown, 0, sizeof *grown);
+  memcpy(&grown->plan, segment->data, segment->length);
+  grown->id = entry->position;
+  if (!retry_plan_sound(&grown->plan, segment->length))
+    return -EBADMSG;
+  analysis->plan_count++;
+  return 0;
+}
+
+/* NULL: the values refer to none, or to one that is not there. */
+static const struct retry_plan *find_plan(const struct analysis *analysis, const uint64_t values[JOURNAL_SCOPE_VALUES])
+{
+  uint64_t id;
+  if (retry_plan_of_values(values, &id))
+    for (size_t i = 0; i < analysis->plan_count; i++)
+      if (analysis->plans[i].id == id)
+        return &analysis->plans[i].plan;
+  return NULL;
+}
+
 int analysis_scopes_complete(struct analysis *analysis, const struct journal_entry *entry)
 {
   unsigned count = journal_arg_count(entry);
   if (entry->result != 0)
     return 0; /* the program misused it: nothing was changed */
   switch (entry->call) {
+  case CALL_ID_RETRY_PLAN:
+    return add_plan(analysis, entry);
   case CALL_ID_SCOPE_BEGIN:
     return count == JOURNAL_SCOPE_VALUES + 1 ? add(analysis, entry, entry->position) : -EBADMSG;
   case CALL_ID_SCOPE_END:
@@ -80,6 +114,16 @@ const struct scope *analysis_scope(const struct analysis *analysis, uint32_t str
       latest = scope;
   }
   return latest;
+}
+
+void analysis_scopes_end(struct analysis *analysis)
+{
+  struct analysis_summary *summary = &analysis->summary;
+  const struct scope *retry = analysis_scope(analysis, analysis->last_stream, JOURNAL_SCOPE_RETRY);
+  summary->retry_said = retry != NULL;
+  summary->retry_plan = retry ? find_plan(analysis, retry->values) : NULL;
+  if (retry)
+    memcpy(summary->retry_values, retry->values, sizeof retry->values);
 }
 
 bool analysis_repeats(const struct analysis *analysis, uint32_t stream, bool unsaid)

@@ -91,6 +91,11 @@ struct analysis {
 
   struct scope *scopes;
   size_t scope_count, scope_room;
+  struct defined_plan {
+    uint64_t id;
+    struct retry_plan plan;
+  } *plans; /* that the program has put together */
+  size_t plan_count;
 
   struct skipped {
     uint64_t begin, end; /* entries between the two, without them */
@@ -168,6 +173,8 @@ int analysis_scopes_complete(struct analysis *analysis, const struct journal_ent
 /* The process (the number of its first stream) ends, or runs another program: its scopes are gone, and what regions of it did is
  * final. */
 void analysis_scopes_leave(struct analysis *analysis, uint32_t process);
+/* The journal's end: puts the retry policy that holds for the last entry's thread into the summary. */
+void analysis_scopes_end(struct analysis *analysis);
 /* What holds now for the stream's calls, or NULL: nothing was said. */
 const struct scope *analysis_scope(const struct analysis *analysis, uint32_t stream, unsigned kind);
 enum idempotence analysis_idempotence(const struct analysis *analysis, uint32_t stream);

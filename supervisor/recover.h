@@ -22,6 +22,7 @@
 #define PERDURE_SUPERVISOR_RECOVER_H
 
 #include "journal/feed.h"
+#include "journal/retry_rules.h"
 #include "journal/tail.h"
 #include "supervisor/store.h"
 
@@ -69,6 +70,7 @@ struct analysis_summary {
   uint64_t ended_count;  /* of the program's calls, those that have their end in the journal */
   bool retry_said;       /* by the program, and it holds for the thread whose entry is the last */
   uint64_t retry_values[JOURNAL_SCOPE_VALUES];
+  const struct retry_plan *retry_plan; /* that they refer to, or NULL; the analysis' own */
   uint32_t stream_next;  /* one above the highest stream seen */
   int32_t pid_seen;      /* args[0] of the first START */
   bool beginning_lost;   /* the program has entries before its START: it must not be taken for one that never began */

@@ -34,7 +34,7 @@ static int find_policy(const struct run_attempt *attempt, const struct analysis_
                        struct retry_policy *ret_policy, struct failure *failure)
 {
   *ret_policy = attempt->retry.policy;
-  if (summary->retry_said && !retry_policy_of_values(summary->retry_values, ret_policy))
+  if (summary->retry_said && summary->retry_plan == NULL && !retry_policy_of_values(summary->retry_values, ret_policy))
     return failure_set(failure, -EBADMSG, "the program's retry policy in the journal is none; run `perdure verify`");
   return 0;
 }
@@ -98,9 +98,15 @@ int run_retry_load(struct run_attempt *attempt, const char *policy, const char *
   return retry_rules_parse(rules, "--retry-policy", attempt->retry.rules, failure);
 }
 
-/* By the rule that matches, else by `policy`. */
-static bool ask(struct run_retry *retry, const struct retry_policy *policy, int rule, uint32_t chance)
+/* By the program's plan, else by the rule that matches, else by `policy`. */
+static bool ask(struct run_retry *retry, const struct retry_policy *policy, const struct retry_plan *plan, int rule, uint32_t chance)
 {
+  if (plan != NULL) {
+    strcpy(retry->plan_name, plan->name[0] != '\0' ? plan->name : "of the program's");
+    retry->name = retry->plan_name;
+    return retry_nodes_next(plan->nodes, plan->node_count - 1, &retry->progress, retry->failures, retry->spent_ns, chance,
+                            &retry->delay_ns);
+  }
   if (rule < 0)
     return retry_next(policy, retry->failures, retry->spent_ns, chance, &retry->delay_ns);
   retry->name = retry->rules->policies[rule].name;
@@ -132,13 +138,13 @@ int run_retry_decide(struct run_attempt *attempt, const struct analysis *analysi
     retry->progress = (struct retry_progress){0};
   /* The program's own word stands above both. */
   int rule = retry->rules != NULL && !summary.retry_said ? retry_rules_match(retry->rules, signal, status) : -1;
-  retry->max_attempts = rule < 0 ? policy.max_attempts : 0;
+  retry->max_attempts = rule < 0 && summary.retry_plan == NULL ? policy.max_attempts : 0;
   getrandom(&chance, sizeof chance, GRND_NONBLOCK);
   retry->delay_ns = 0;
   retry->total_ns = policy.total_ns;
   retry->spent_ns = clock.spent_ns;
   retry->name = NULL;
-  retry->again = ask(retry, &policy, rule, chance);
+  retry->again = ask(retry, &policy, summary.retry_plan, rule, chance);
   return write_decision(attempt, &clock, &(struct store_retry){
     .attempt = attempt->number, .place = place, .failure = retry->failures,
     .max_attempts = retry->max_attempts, .again = retry->again, .delay_ns = retry->delay_ns,

@@ -15,7 +15,8 @@ struct run_retry {
   bool said;                  /* it has said one */
   struct retry_rules *rules;  /* the same; NULL: none */
   struct retry_progress progress; /* by them, at that place */
-  const char *name;           /* of the policy of theirs that held for the last failure; NULL: another did */
+  const char *name;           /* of the policy of theirs that held for the last failure; or plan_name; NULL: another did */
+  char plan_name[RETRY_NAME_SIZE]; /* the same, where it is the program's own, put together */
   uint64_t place;             /* of the last failure: how many calls had ended */
   uint32_t failures;          /* in a row at that place */
   uint32_t max_attempts;      /* of the policy that held for it; 0: it has a name */

@@ -120,6 +120,78 @@ SOURCE
   done
 }
 
+@test "C++ and Python: a policy is put together by values, nonsense is an error, and it works without perdure" {
+  cat > plan.cpp <<'SOURCE'
+#include "control-api/perdure.hpp"
+#include <cstring>
+
+using perdure::retry_plan;
+using namespace std::chrono_literals;
+
+int main(int count, char **)
+{
+  retry_plan quick = retry_plan::exponential(100ms, 2).count(5).statuses(PERDURE_RETRY_503);
+  retry_plan both = quick.and_then(retry_plan::periodic(1min).total(2h)).name("both").jitter(0.1);
+  perdure_retry_plan got;
+  try {
+    both.clamp(2s, 1s);
+    return 1;
+  } catch (const std::system_error &error) {
+    if (error.code().value() != EINVAL)
+      return 2;
+  }
+  try {
+    retry_plan::periodic(-1s);
+    return 3;
+  } catch (const std::system_error &) {
+  }
+  {
+    perdure::with_retry_plan scope(both);
+    int known = perdure_retry_plan_get(&got);
+    if (known != (count > 1) || (known && std::memcmp(&got, &both.get(), sizeof got) != 0))
+      return 4;
+  }
+  return perdure_retry_plan_get(&got) == 0 ? 0 : 5;
+}
+SOURCE
+  cat > plan.py <<SCRIPT
+import math, sys
+sys.dont_write_bytecode = True
+sys.path.insert(0, "$source_root/control-api")
+import perdure
+from perdure import RetryPlan
+
+quick = RetryPlan.exponential(0.1, 2).count(5).statuses(503)
+both = quick.and_then(RetryPlan.periodic(60).total(7200)).named("both").jitter(0.1)
+there = len(sys.argv) > 1
+for wrong in (lambda: RetryPlan.exponential(1, 0.5), lambda: RetryPlan.periodic(math.nan), lambda: RetryPlan.periodic(-1),
+              lambda: quick.count(0), lambda: quick.clamp(2, 1), lambda: quick.jitter(1.5), lambda: quick.statuses(500),
+              lambda: quick.named("x" * 32)):
+    try:
+        wrong()
+        sys.exit(1)
+    except perdure.Error:
+        pass
+with perdure.retry_plan(both):
+    if perdure.current_retry_plan() != (both if there else None):
+        sys.exit(2)
+perdure.set_retry_plan(quick)
+if perdure.current_retry_plan() != (quick if there else None):
+    sys.exit(3)
+perdure.set_retry_plan(None)
+sys.exit(4 if perdure.current_retry_plan() is not None else 0)
+SCRIPT
+  for compiler in g++ clang++; do
+    $compiler -std=c++17 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror -I "$source_root" -o plan plan.cpp
+    run -0 ./plan
+    run_durable -q -- ./plan x
+    assert_equal "$status" 0
+  done
+  run -0 /usr/bin/python3 plan.py
+  run_durable -q -- /usr/bin/python3 plan.py x
+  assert_equal "$status" 0
+}
+
 @test "Python: a region that was unfinished at the crash is taken back, at every kill point of it" {
   cat > transfer.py <<SCRIPT
 import os, sys

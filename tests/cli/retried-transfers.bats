@@ -150,6 +150,22 @@ END
   assert_output --regexp '^GET '
 }
 
+@test "a policy that the program has put together, for a transfer" {
+  cat > job.py << END
+import pycurl, sys
+sys.dont_write_bytecode = True
+sys.path.insert(0, "$(realpath "$BATS_TEST_DIRNAME/../..")/control-api")
+from perdure import RetryPlan, retry_plan
+curl = pycurl.Curl()
+curl.setopt(curl.URL, "$url/failing/3/503//u")
+with retry_plan(RetryPlan.immediate().count(2).and_then(RetryPlan.fibonacci(0.002)).statuses(503)):
+    curl.perform()
+END
+  run_durable --id u -- /usr/bin/python3 job.py
+  assert_output --regexp '^GET '
+  assert_equal "$(measured u)" '0 ms,2 ms,2 ms,'
+}
+
 @test "--retry-policy: Retry-After is waited for within a clamp; a total time ends the tries" {
   printf '%s\n' 'policy a = periodic 1ms clamp 1ms 2s' 'policy b = periodic 1ms clamp 1ms 500ms' 'policy c = periodic 50ms total 1s' \
     'on request path */a use a' 'on request path */b use b' 'on request path */c use c' > rules

@@ -228,6 +228,19 @@ SCRIPT
   assert_equal "$(wc -l < out)" 3
 }
 
+@test "a policy that the program has put together, with its name; a resumed run remembers it" {
+  run_durable --id named --retry max=9 -- "$programs/failing" plan steady
+  assert_equal "$status" 134
+  assert_regex "$stderr" 'attempt 2 at this place, by policy steady, begins in 0 ms'
+  assert_regex "$stderr" 'the 5. time at this place: policy steady ends there; the same command goes on with it'
+  assert_equal "$(perdure retries named | grep -o 'again after .*\|no further.*' | tr '\n' ,)" \
+    'again after 0 ms,again after 0 ms,again after 2 ms,again after 2 ms,no further attempt,'
+  run -134 perdure resume -q named
+  assert_equal "$(perdure retries named | wc -l)" 10
+  run_durable --id unnamed -- "$programs/failing" plan
+  assert_regex "$stderr" "policy of the program's ends there"
+}
+
 @test "nonsense in a file of policies is refused with its line; so is a file that cannot be read" {
   printf 'policy a = never\non exit 300 use a\n' > rules
   run_durable --retry-policy rules -- true

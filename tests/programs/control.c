@@ -127,6 +127,45 @@ static void misuse(void)
   line("overlapped");
 }
 
+/* What they come to is tests/unit/test_retry_plans.c's. */
+static void plans(int anew)
+{
+  static struct perdure_retry_plan plan, second, got, none;
+  struct perdure_retry_policy policy = {3, 100, 1000, 2, 0.1, 0}, said;
+  struct perdure_token token;
+  sure(perdure_retry_plan_begin(NULL, &token) == PERDURE_ERROR_ARGUMENT && perdure_retry_plan_begin(&none, &token) == PERDURE_ERROR_ARGUMENT);
+  sure(perdure_retry_plan_set(&none) == PERDURE_ERROR_ARGUMENT && perdure_retry_plan_get(NULL) == PERDURE_ERROR_ARGUMENT);
+  sure(perdure_retry_plan_exponential(&plan, 1000, 2.0) == 0 && perdure_retry_plan_count(&plan, 5) == 0);
+  sure(perdure_retry_plan_begin(&plan, NULL) == PERDURE_ERROR_ARGUMENT);
+  sure(perdure_retry_plan_fibonacci(&second, 7) == 0 && perdure_retry_plan_and_then(&plan, &plan, &second) == 0);
+  sure(perdure_retry_plan_name(&plan, "both") == 0 && perdure_retry_plan_statuses(&plan, PERDURE_RETRY_503) == 0);
+  sure(perdure_retry_plan_get(&got) == 0);
+  PERDURE_WITH_RETRY_PLAN(&plan) {
+    sure(!journaled || (perdure_retry_plan_get(&got) == 1 && memcmp(&got, &plan, sizeof got) == 0));
+    sure(perdure_retry_policy_get(&said) == 0);
+    PERDURE_WITH_RETRY_POLICY(&policy)
+      sure(perdure_retry_plan_get(&got) == 0 && perdure_retry_policy_get(&said) == journaled);
+    PERDURE_WITH_RETRY_PLAN(&second)
+      sure(!journaled || (perdure_retry_plan_get(&got) == 1 && memcmp(&got, &second, sizeof got) == 0));
+  }
+  sure(perdure_retry_plan_get(&got) == 0);
+  sure(perdure_retry_plan_begin(&plan, &token) == 0 && perdure_retry_plan_end(token) == 0);
+  sure(!journaled || perdure_retry_plan_end(token) == PERDURE_ERROR_TOKEN);
+  sure(perdure_retry_plan_set(&second) == 0 && perdure_retry_plan_get(&got) == journaled);
+  sure(perdure_retry_plan_remove() == 0 && perdure_retry_plan_get(&got) == 0);
+  if (anew)
+    PERDURE_WITH_PERSISTENCE(PERDURE_PERSIST_NOTHING) {
+      PERDURE_WITH_RETRY_PLAN(&plan)
+        sure(perdure_retry_plan_get(&got) == journaled);
+    }
+  /* What none of its functions has made. */
+  second.parts[0].base = 5;
+  second.parts[0].left = 0;
+  sure(perdure_retry_plan_set(&second) == (journaled ? PERDURE_ERROR_ARGUMENT : 0));
+  sure(perdure_retry_plan_remove() == 0);
+  line("planned");
+}
+
 static void *end_level(void *token)
 {
   sure(perdure_persistence_end(*(struct perdure_token *)token) == 0);
@@ -202,6 +241,7 @@ int main(int argc, char **argv)
   blocks();
   misuse();
   regions_misused();
+  plans(argc > 1);
   if (argc > 1) {
     persistence_misused(); /* what is made in every attempt, no replay may make */
     fill_up();
