@@ -297,6 +297,28 @@ assert_replays() {
   assert_equal "$(wc -c < "$inputs/out")" 40000
 }
 
+@test "wget by https, until it gets an answer" {
+  sweep_points=40
+  start_tls_server
+  # It does not try again itself when a connection breaks before there is TLS.
+  # shellcheck disable=SC2016  # the inner shell's
+  assert_survives sh -c 'until wget -q --waitretry=0 --ca-certificate="$1" -O out "https://localhost:$0/small"; do :; done' \
+    "$port" "$tls_certificate"
+}
+
+@test "openssl s_client, until it gets an answer" {
+  sweep_points=40
+  start_tls_server
+  printf 'GET /small HTTP/1.0\r\n\r\n' > "$inputs/request"
+  cat > "$inputs/ask.sh" << 'END'
+until openssl s_client -connect "localhost:$1" -CAfile "$2" -ign_eof -quiet < request > answer 2> said &&
+  grep -q '^small$' answer; do :; done
+rm said
+cat answer
+END
+  assert_survives sh ask.sh "$port" "$tls_certificate"
+}
+
 @test "openssl s_client replays" {
   start_tls_server
   printf 'GET /small HTTP/1.0\r\n\r\n' > "$inputs/request"

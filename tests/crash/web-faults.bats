@@ -50,23 +50,65 @@ teardown() {
   assert_survives curl -sS http://nowhere.test/
 }
 
-# assert_counted STATUS CURL-ARG...: curl ends with STATUS wherever it was killed; its one POST is executed once, and not sent
-# again once its failure was in the journal.
+# assert_counted STATUS CURL-ARG...: curl ends with STATUS wherever it was killed; its one request with a key is executed once,
+# and not sent again once its failure was in the journal. Not idempotent, it is sent once at most, and the run ends so or
+# stops with 121.
 assert_counted() {
   local expected=$1
   shift
+  # shellcheck disable=SC2034  # kill_everywhere's
+  local kill_step=${counted_step-17}
   count_point() {
     assert_equal "$status" "$expected"
-    assert_equal "$(grep -c 'POST .* executed$' "$requests")" 1
-    assert_answered_once
+    assert_equal "$(grep -c ' executed$' "$requests")" 1
+    [ -n "${keeps_its_key-}" ] || assert_answered_once
   }
-  # shellcheck disable=SC2034  # kill_everywhere's
-  local kill_step=17
-  kill_everywhere -- curl -sS -d one=1 "$@"
+  kill_everywhere -- curl -sS "$@"
+  assert_equal "$status" "$expected"
+  count_point() {
+    [ "$status" -eq 121 ] || assert_equal "$status" "$expected"
+    [ "$(grep -cE '^(POST|PUT) ' "$requests")" -le 1 ]
+  }
+  kill_everywhere --not-idempotent -- curl -sS "$@"
+  assert_equal "$status" "$expected"
 }
 
-@test "a POST that a server answers with an error is executed once" {
-  assert_counted 0 "$url/status/500"
+@test "counted: a POST that a server answers with an error" {
+  assert_counted 0 -d one=1 "$url/status/500"
+}
+
+@test "counted: a POST that a server answers too late" {
+  assert_counted 28 -d one=1 --max-time 0.3 "$url/slow/60000"
+}
+
+@test "counted: a POST whose answer is reset in the middle of its body" {
+  assert_counted 56 -o out -d one=1 "$url/reset/20000"
+}
+
+@test "counted: a POST whose answer ends too early" {
+  assert_counted 18 -o out -d one=1 "$url/truncated/20000"
+}
+
+@test "counted: a POST that leads into redirects without end" {
+  # The GETs that follow have its key, and repeat it for the server.
+  local keeps_its_key=1
+  assert_counted 47 -L --max-redirs 3 -d one=1 "$url/redirect/100"
+}
+
+@test "counted: a POST to a name that cannot be looked up is sent to nobody" {
+  count_point() {
+    assert_equal "$status" 6
+    assert_equal "$(cat "$requests")" ''
+  }
+  local kill_step=17
+  kill_everywhere -- curl -sS -d one=1 http://nowhere.invalid/
+  assert_equal "$status" 6
+}
+
+@test "counted: a POST of 100 MB" {
+  head -c 100000000 /dev/zero > "$inputs/large"
+  local counted_step=701 killed_min=2
+  assert_counted 0 -X POST -T large -o out "$url/a"
 }
 
 @test "a server that is another process when the run goes on: what was answered stays so" {
