@@ -192,15 +192,20 @@ int run_replication_reset(struct run_attempt *attempt, struct failure *failure)
   return error == 0 && attempt->replication ? replication_reset(attempt->replication, failure) : error;
 }
 
+static int remember_owner(struct run_attempt *attempt, struct failure *failure)
+{
+  int error = store_meta_set_text(attempt->store, "store", attempt->store_url, failure);
+
+  return error < 0 ? error
+                   : store_meta_set_number(attempt->store, "store_epoch",
+                                           (int64_t)replication_epoch(attempt->replication), failure);
+}
+
 int run_replication_remember(struct run_attempt *attempt, struct failure *failure)
 {
   int error = run_replicas_remember(attempt, failure);
 
-  if (error == 0 && attempt->replication)
-    error = store_meta_set_text(attempt->store, "store", attempt->store_url, failure);
-  return error < 0 || !attempt->replication ? error
-                   : store_meta_set_number(attempt->store, "store_epoch",
-                                           (int64_t)replication_epoch(attempt->replication), failure);
+  return error == 0 && attempt->replication ? remember_owner(attempt, failure) : error;
 }
 
 /* The epoch is on disk here before anybody sees it there. */
@@ -243,6 +248,16 @@ int run_replication_halt(struct run_attempt *attempt, struct failure *failure)
   return error;
 }
 
+/* An attempt that never began (nobody can tell, or nothing is left to do) has remembered nothing yet. */
+static int finish_store(struct run_attempt *attempt, struct failure *failure)
+{
+  int error = remember_owner(attempt, failure);
+
+  if (error == 0)
+    error = store_sync(attempt->store, failure);
+  return error == 0 ? replication_finish(attempt->replication, attempt->store, failure) : error;
+}
+
 void run_replication_finish(struct run_attempt *attempt)
 {
   struct failure failure;
@@ -251,7 +266,7 @@ void run_replication_finish(struct run_attempt *attempt)
   if (!attempt->replication)
     return;
   if (replication_halt(attempt->replication, &failure) == 0 && attempt->store &&
-      replication_finish(attempt->replication, attempt->store, &failure) < 0)
+      finish_store(attempt, &failure) < 0)
     run_say(attempt, SAY_ERROR, "run %s: %s; the newest part of its journal is on this machine alone", attempt->place.id,
             failure.text);
   replication_close(attempt->replication);

@@ -31,6 +31,7 @@ struct resolving {
   struct run_lock lock;
   struct store *store;
   struct tail_file tail;
+  bool tail_made; /* only for what is said here */
   struct analysis *analysis;
   const struct open_intent *open;
   /* the response's file, mapped */
@@ -63,6 +64,28 @@ static int check_state(struct resolving *resolving)
   return error;
 }
 
+/* A run that was fetched from another store has none. It has stopped, so all of its journal is in the store. */
+static int open_tail(struct resolving *resolving)
+{
+  char path[PATH_MAX];
+  uint64_t end, entry_count;
+  struct failure why;
+  run_place_path(resolving->place, "tail", path);
+  int error = tail_file_open(path, &resolving->tail, &why);
+  if (error != -ENOENT) {
+    if (error < 0)
+      *resolving->failure = why;
+    return error;
+  }
+  error = store_end(resolving->store, &end, &entry_count, resolving->failure);
+  if (error == 0)
+    error = tail_file_create(path, TAIL_RING_SIZE_DEFAULT, journal_padded(end), &resolving->tail, resolving->failure);
+  if (error == 0)
+    resolving->tail.header->mode = TAIL_MODE_REPLAY;
+  resolving->tail_made = error == 0;
+  return error;
+}
+
 /* The journal is whole in the store, and nobody changes it. */
 static int open_run(struct resolving *resolving)
 {
@@ -76,8 +99,7 @@ static int open_run(struct resolving *resolving)
     error = check_state(resolving);
   if (error < 0)
     return error;
-  run_place_path(resolving->place, "tail", path);
-  error = tail_file_open(path, &resolving->tail, resolving->failure);
+  error = open_tail(resolving);
   if (error == 0)
     error = drain_once(&resolving->tail, resolving->store, true, NULL, resolving->failure);
   return error == 0 ? run_analyse(resolving->store, &resolving->analysis, resolving->failure) : error;
@@ -396,6 +418,11 @@ static void release(struct resolving *resolving)
   free(resolving->info);
   analysis_free(resolving->analysis);
   tail_file_close(&resolving->tail);
+  if (resolving->tail_made) {
+    char path[PATH_MAX];
+    run_place_path(resolving->place, "tail", path);
+    unlink(path);
+  }
   store_close(resolving->store);
   run_lock_release(&resolving->lock);
 }
