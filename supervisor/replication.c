@@ -31,6 +31,10 @@ void replication_has(struct replication *replication, uint64_t next_seq, uint64_
 
 void replication_is_at(struct replication *replication, uint64_t next_seq)
 {
+  if (next_seq < replication->next_seq && replication->header)
+    replication_say(replication, SAY_ERROR, "run %s: the other store lacks %llu entries that it had: they are sent again; look whether a "
+                    "replica that was behind has taken its primary's place", replication->run_id,
+                    (unsigned long long)(replication->next_seq - next_seq));
   if (next_seq != replication->next_seq)
     replication->follows = false;
   replication->next_seq = next_seq;
@@ -46,7 +50,8 @@ int replication_claim(struct replication *replication, uint64_t epoch, struct fa
     return error;
   replication->epoch = claimed.epoch;
   replication->head_epoch = claimed.head_epoch;
-  replication_is_at(replication, claimed.next_seq);
+  replication->follows = false;
+  replication->next_seq = claimed.next_seq;
   replication->sent_end = claimed.end_position;
   replication->lease_until_ns = claimed.lease_until_ns;
   return 0;

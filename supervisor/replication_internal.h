@@ -26,6 +26,8 @@ struct replication {
   uint64_t ring_position;     /* of the entry next_seq, */
   bool follows;               /* if this is so */
   struct acknowledgements *acknowledgements;
+  int64_t short_since_ns;     /* CLOCK_BOOTTIME: fewer replicas acknowledge than somebody waits for; 0: enough do */
+  bool short_said;
   _Atomic int32_t pid;        /* 0: not known yet */
   _Atomic uint32_t stop;
   int lost;                   /* why the run is not this machine's any more; 0: it is. Read after the thread's end */

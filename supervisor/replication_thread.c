@@ -75,6 +75,24 @@ static unsigned step_ms(const struct replication *replication)
   return least_ms < WAIT_STEP_MS_MAX ? least_ms : WAIT_STEP_MS_MAX;
 }
 
+/* Nobody is told of a replica that is only slow. */
+static void report_count(struct replication *replication, unsigned wanted, unsigned count)
+{
+  int64_t now_ns = boottime_ns();
+  if (count >= wanted) {
+    if (replication->short_said)
+      replication_say(replication, SAY_ERROR, "run %s: enough replicas have the journal again", replication->run_id);
+    replication->short_since_ns = 0;
+    replication->short_said = false;
+  } else if (!replication->short_since_ns) {
+    replication->short_since_ns = now_ns;
+  } else if (!replication->short_said && now_ns - replication->short_since_ns > (int64_t)replication->options.lease_ms * 1000000) {
+    replication->short_said = true;
+    replication_say(replication, SAY_ERROR, "run %s: %u of the %u replicas that it waits for have its journal; bring the others back, or "
+                    "start new ones: nothing is lost, and it goes on when there are enough", replication->run_id, count, wanted);
+  }
+}
+
 /* What has been written on this connection is what WAIT asks about: a new one has to write first. */
 static int ask_replicas(struct replication *replication, bool *wrote, struct failure *failure)
 {
@@ -95,6 +113,7 @@ static int ask_replicas(struct replication *replication, bool *wrote, struct fai
   if (error != 0)
     return error;
   acknowledgements_primary(replication->acknowledgements, count, end);
+  report_count(replication, (unsigned)wanted, count);
   return 0;
 }
 
@@ -142,6 +161,9 @@ static int one_round(struct replication *replication, struct store *store, struc
   if (error != -ENOENT)
     return error;
   error = replication_claim(replication, replication->epoch, failure);
+  if (error == 0)
+    replication_say(replication, SAY_ERROR, "run %s: the other store has lost it, or its owner: it is sent again; look why, if nobody "
+                    "restarted it", replication->run_id);
   return error == 0 ? replication_send_head(replication, store, failure) : error;
 }
 
@@ -160,8 +182,11 @@ static void lose(struct replication *replication, int error, const struct failur
 
 static bool is_final(const struct replication *replication, int error)
 {
-  if (error == -ESTALE || error == -EBUSY || error == -EPROTO)
+  if (error == -ESTALE || error == -EPROTO)
     return true;
+  /* A replica that lacked this claim is the primary now, and knows the owner before: if that one lives, it says so again. */
+  if (error == -EBUSY)
+    return boottime_ns() > replication->lease_until_ns + (int64_t)replication->options.lease_ms * 1000000;
   return error != 0 && replication->options.stop_on_loss && boottime_ns() > replication->lease_until_ns;
 }
 
