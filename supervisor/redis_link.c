@@ -9,10 +9,20 @@
 
 #define WORDS_MAX 512u
 #define REDIS_MAJOR_MIN 7
+/* A cluster that sends round in a circle is not followed. */
+#define MOVES_MAX 4
 
 static struct redis_word word(const char *text)
 {
   return (struct redis_word){text, strlen(text)};
+}
+
+static bool number(const char *text, unsigned *ret_number)
+{
+  char *end;
+  unsigned long value = strtoul(text, &end, 10);
+  *ret_number = (unsigned)value;
+  return end != text && value > 0 && value <= 65535;
 }
 
 static struct timeval timeval_ms(unsigned ms)
@@ -39,8 +49,22 @@ static const struct {
   {"NOSCRIPT", -ENOENT, "send the script"},
 };
 
-static int server_error(const struct redis_link *link, const char *said, struct failure *failure)
+/* MOVED SLOT HOST:PORT. */
+static bool take_moved(struct redis_link *link, const char *said)
 {
+  const char *host = strncmp(said, "MOVED ", 6) == 0 ? strchr(said + 6, ' ') : NULL;
+  const char *colon = host ? strrchr(++host, ':') : NULL;
+  if (!colon || colon == host || (size_t)(colon - host) >= sizeof link->moved.name)
+    return false;
+  memcpy(link->moved.name, host, (size_t)(colon - host));
+  link->moved.name[colon - host] = '\0';
+  return number(colon + 1, &link->moved.port);
+}
+
+static int server_error(struct redis_link *link, const char *said, struct failure *failure)
+{
+  if (take_moved(link, said))
+    return failure_set(failure, -EXDEV, "the store %s says: %s; name that node", redis_address_text(link->address), said);
   for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++)
     if (strncmp(said, errors[i].word, strlen(errors[i].word)) == 0)
       return failure_set(failure, errors[i].error, "the store %s refuses: %s; %s", redis_address_text(link->address), said,
@@ -105,12 +129,25 @@ static void set_timeout(struct redis_link *link, unsigned timeout_ms)
   link->timeout_ms = timeout_ms;
 }
 
-int redis_link_ask(struct redis_link *link, const struct redis_word *words, unsigned count, unsigned wait_ms,
-                   redisReply **ret_reply, struct failure *failure)
+static int ask_here(struct redis_link *link, const struct redis_word *words, unsigned count, unsigned wait_ms,
+                    redisReply **ret_reply, struct failure *failure)
 {
   set_timeout(link, REDIS_TIMEOUT_MS + wait_ms);
   int error = push(link, words, count, failure);
   return error == 0 ? pull(link, ret_reply, failure) : error;
+}
+
+int redis_link_ask(struct redis_link *link, const struct redis_word *words, unsigned count, unsigned wait_ms,
+                   redisReply **ret_reply, struct failure *failure)
+{
+  int error = ask_here(link, words, count, wait_ms, ret_reply, failure);
+  for (int moves = 0; error == -EXDEV && moves < MOVES_MAX; moves++) {
+    redis_link_close(link);
+    error = redis_link_open(link, failure);
+    if (error == 0)
+      error = ask_here(link, words, count, wait_ms, ret_reply, failure);
+  }
+  return error;
 }
 
 int redis_link_ask_both(struct redis_link *link, const struct redis_command commands[2], unsigned wait_ms,
@@ -238,8 +275,15 @@ int redis_link_open(struct redis_link *link, struct failure *failure)
     return 0;
   if (link->address->master[0])
     error = find_master(link, &master, failure);
-  if (error == 0)
+  if (error == 0 && link->moved.name[0]) {
+    error = connect_to(link, &link->moved, failure);
+    if (error != 0) { /* another node knows who has the slot now */
+      link->moved.name[0] = '\0';
+      error = connect_to(link, &master, failure);
+    }
+  } else if (error == 0) {
     error = connect_to(link, &master, failure);
+  }
   if (error == 0)
     error = sign_in(link, failure);
   if (error == 0)

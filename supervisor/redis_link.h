@@ -14,6 +14,7 @@ struct redis_link {
   const struct redis_address *address;
   redisContext *context; /* NULL: not connected */
   unsigned timeout_ms;   /* that its socket has */
+  struct redis_host moved; /* the node of a cluster that has the run's slot; "": none has been named */
 };
 
 /* One argument of a command: its bytes. */
@@ -27,6 +28,9 @@ struct redis_word {
  * replica; -EPROTONOSUPPORT: no Redis 7. */
 int redis_link_open(struct redis_link *link, struct failure *failure);
 void redis_link_close(struct redis_link *link);
+
+/* A node of a cluster that does not have the keys' slot names the one that has: the connection goes there, and the command is sent
+ * again. All of a run lies in one slot. */
 
 /* Sends the command and waits for its reply, which the caller frees (freeReplyObject), for REDIS_TIMEOUT_MS and
  * wait_ms more. On an error that leaves the connection unusable it is closed, and whether the command was done is not known:

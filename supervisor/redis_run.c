@@ -356,8 +356,8 @@ int redis_run_append_and_wait(struct redis_run *run, const struct store_chunk *c
   if (error == 0)
     error = redis_link_ask_both(&run->link, both, timeout_ms, replies, failure);
   end_append(&appending);
-  if (error == -ENOENT) /* the script is not known: redis_run_append() brings it */
-    return failure_set(failure, -EAGAIN, "the store %s does not know the script", redis_address_text(&run->address));
+  if (error == -ENOENT || error == -EXDEV) /* redis_run_append() brings the script, or goes to where the slot is */
+    return failure_set(failure, -EAGAIN, "the store %s does not know the script, or has not the slot", redis_address_text(&run->address));
   if (error != 0)
     return error;
   error = judge(run, replies[0], failure);

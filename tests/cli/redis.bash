@@ -20,6 +20,8 @@ redis_start() {
 redis_start_on() {
   local name=$1 port=$2 folder="$BATS_TEST_TMPDIR/redis-$1" line
   shift 2
+  mkdir -p "$folder"
+  echo "$port" > "$folder/port"
   [ -p "$folder/log" ] || mkfifo "$folder/log"
   redis-server --port "$port" --bind 127.0.0.1 --save '' --dir "$folder" --repl-diskless-sync-delay 0 "$@" > "$folder/log" 3>&- &
   redis_pids+=($!)
@@ -48,6 +50,28 @@ redis_start_sentinel() {
     redis-cli -p "$redis_port" PING > "$folder/ping" 2>&1 && return
   done
   fail "no Sentinel has started: $try tries"
+}
+
+# redis_start_cluster COUNT: that many nodes with all slots, no replicas; redis_port is the first one's.
+redis_start_cluster() {
+  local nodes=() port i try
+  for ((i = 0; i < $1; i++)); do
+    # The bus has its port 10000 above.
+    for try in $(seq 50); do
+      port=$((RANDOM % 20000 + 20000))
+      redis_start_on "node$i" "$port" --cluster-enabled yes --cluster-node-timeout 5000 && break
+    done
+    nodes+=("127.0.0.1:$port")
+  done
+  redis_port=${nodes[0]#*:}
+  if [ "$1" = 1 ]; then
+    redis-cli -p "$redis_port" CLUSTER ADDSLOTSRANGE 0 16383 > created
+  else
+    redis-cli --cluster create "${nodes[@]}" --cluster-yes > created
+  fi
+  for port in "${nodes[@]#*:}"; do
+    until redis-cli -p "$port" CLUSTER INFO | grep -q cluster_state:ok; do :; done
+  done
 }
 
 # redis_kill NAME: with all that it has.

@@ -173,6 +173,28 @@ on_another_machine() {
   [[ $stderr == *"know no such master"* ]]
 }
 
+@test "runs in a Redis Cluster: each lies in one slot, whichever node is named, and is taken over by way of another node" {
+  local id nodes=()
+  redis_start_cluster 3
+  for id in one two three four five six; do
+    run --separate-stderr perdure run -q --id "$id" --min-replicas 0 --store "redis://127.0.0.1:$redis_port" -- "$programs/committing" 0 0
+    assert_equal "$status" 0
+    run redis-cli -c -p "$redis_port" HGET "perdure:{$id}:run" state
+    assert_output finished
+    nodes+=("$(redis-cli -p "$redis_port" CLUSTER KEYSLOT "perdure:{$id}:run")")
+    assert_equal "${nodes[-1]}" "$(redis-cli -p "$redis_port" CLUSTER KEYSLOT "perdure:{$id}:chunks")"
+  done
+  # They lie in different nodes' slots: some were not where they were asked for.
+  for id in node0 node1 node2; do
+    [ "$(redis-cli -p "$(cat "$BATS_TEST_TMPDIR/redis-$id/port")" DBSIZE)" -gt 0 ]
+  done
+  for id in one two three four five six; do
+    run --separate-stderr on_another_machine run --id "$id" --store "redis://127.0.0.1:$(cat "$BATS_TEST_TMPDIR/redis-node2/port")" -- "$programs/committing" 0 0
+    assert_equal "$status" 0
+    [[ $stderr == *"has finished with status 0 already"* ]]
+  done
+}
+
 @test "what is wrong with a store's address, its password or its server is one line" {
   run_durable --store http://there -- true
   assert_equal "$status" 125
