@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the subcommands share: saying, finding the run, finding the shim. */
 #include "cli/command.h"
+#include "supervisor/archive.h"
 #include "cli/progress_line.h"
 
 #include "journal/tail.h"
@@ -44,11 +45,48 @@ int command_fail(const char *format, ...)
   return RUN_EXIT_FAILED;
 }
 
+/* What --archive was unpacked to, until the end. */
+static struct run_place unpacked;
+
+static void remove_unpacked(void)
+{
+  struct failure ignored;
+
+  run_remove(&unpacked, &ignored);
+  rmdir(unpacked.cache);
+  for (size_t length = strlen(unpacked.base); length > 0; length = 0) {
+    char path[PATH_MAX + 8];
+
+    snprintf(path, sizeof path, "%s/runs", unpacked.base);
+    rmdir(path);
+    rmdir(unpacked.base);
+  }
+}
+
+static int unpack_archive(const struct command_line *line, const char *id, char *ret_base, struct failure *failure)
+{
+  const char *temporary = getenv("TMPDIR");
+  int error;
+
+  snprintf(ret_base, PATH_MAX, "%s/perdure-archive-XXXXXX", temporary != NULL && *temporary ? temporary : "/tmp");
+  if (mkdtemp(ret_base) == NULL)
+    return failure_set(failure, -errno, "cannot make a directory %s: %s; set TMPDIR to one that may be written", ret_base,
+                       strerror(errno));
+  error = run_place_find(ret_base, id, &unpacked, failure);
+  if (error < 0) {
+    rmdir(ret_base);
+    return error;
+  }
+  atexit(remove_unpacked);
+  return archive_unpack(line->value[OPTION_ARCHIVE], ret_base, id, failure);
+}
+
 int command_place(const struct command_line *line, const char *id, struct run_place *ret_place,
                   struct failure *failure)
 {
   char base[PATH_MAX];
-  int error = run_place_base(line->value[OPTION_DIR], base, failure);
+  int error = line->given[OPTION_ARCHIVE] ? unpack_archive(line, id, base, failure)
+                                          : run_place_base(line->value[OPTION_DIR], base, failure);
 
   return error < 0 ? error : run_place_existing(base, id, ret_place, failure);
 }

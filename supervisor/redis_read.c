@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What somebody reads who takes a run over, or looks at it. Trusts no byte. */
 #include "supervisor/redis_run_internal.h"
+#include "supervisor/run_place.h"
 
 #include <endian.h>
 #include <errno.h>
@@ -108,4 +109,51 @@ int redis_run_chunks(struct redis_run *run, uint64_t place, int (*each)(const st
     if (error != 0 || count < CHUNKS_PER_COMMAND)
       return error;
   }
+}
+
+/* ---- all runs ---- */
+
+#define KEY_BEFORE "perdure:{"
+#define KEY_BEHIND "}:run"
+
+/* The key's run is visited if it is in that state. */
+static int visit_key(struct redis_link *link, const redisReply *key, const char *state,
+                     int (*each)(const char *id, void *context), void *context, struct failure *failure)
+{
+  size_t before = strlen(KEY_BEFORE), behind = strlen(KEY_BEHIND);
+  const struct redis_word words[] = {{"HGET", 4}, {key->str, key->len}, {"state", 5}};
+  char id[RUN_ID_SIZE];
+  redisReply *reply;
+  if (key->len <= before + behind || key->len - before - behind >= sizeof id)
+    return 0;
+  int error = redis_link_ask(link, words, 3, 0, &reply, failure);
+  if (error != 0)
+    return error;
+  snprintf(id, sizeof id, "%.*s", (int)(key->len - before - behind), key->str + before);
+  bool wanted = reply->type == REDIS_REPLY_STRING && strcmp(reply->str, state) == 0;
+  freeReplyObject(reply);
+  return wanted ? each(id, context) : 0;
+}
+
+int redis_runs(const struct redis_address *address, const char *state, int (*each)(const char *id, void *context), void *context,
+               struct failure *failure)
+{
+  struct redis_link link = {.address = address};
+  char cursor[32] = "0";
+  int error = redis_link_open(&link, failure);
+  do {
+    const struct redis_word words[] = {{"SCAN", 4}, {cursor, strlen(cursor)}, {"MATCH", 5}, {KEY_BEFORE "*" KEY_BEHIND, 15}, {"COUNT", 5},
+                                       {"1000", 4}};
+    redisReply *reply = NULL;
+    if (error == 0)
+      error = redis_link_ask(&link, words, 6, 0, &reply, failure);
+    if (error != 0)
+      break;
+    snprintf(cursor, sizeof cursor, "%s", text_at(reply, 0));
+    for (size_t i = 0; error == 0 && reply->elements == 2 && i < reply->element[1]->elements; i++)
+      error = visit_key(&link, reply->element[1]->element[i], state, each, context, failure);
+    freeReplyObject(reply);
+  } while (error == 0 && strcmp(cursor, "0") != 0 && cursor[0]);
+  redis_link_close(&link);
+  return error;
 }

@@ -196,6 +196,11 @@ int redis_run_release(struct redis_run *run, struct failure *failure)
   return tell_verb(run, "release", failure);
 }
 
+int redis_run_remove(struct redis_run *run, struct failure *failure)
+{
+  return tell_verb(run, "remove", failure);
+}
+
 int redis_run_reset(struct redis_run *run, struct failure *failure)
 {
   return tell_verb(run, "reset", failure);

@@ -75,11 +75,18 @@ int redis_run_append_and_wait(struct redis_run *run, const struct store_chunk *c
 int redis_run_set_head(struct redis_run *run, const char *state, const void *bytes, size_t length,
                        struct failure *failure);
 int redis_run_release(struct redis_run *run, struct failure *failure);
+/* All of it is gone, and who owns it too. */
+int redis_run_remove(struct redis_run *run, struct failure *failure);
 
 /* Waits until at least `replicas` have all that this connection has written; 0 as timeout_ms: for ever, by
  * steps. *ret_acknowledged: how many have, also with -ETIME: fewer do after that time. */
 int redis_run_wait(struct redis_run *run, unsigned replicas, unsigned timeout_ms, unsigned *ret_acknowledged,
                    struct failure *failure);
+
+/* Calls `each` with the id of each run in that state (enum run_state's name) that the server has (of a cluster: that node), until it
+ * returns non-zero, which is returned. One that is made or removed meanwhile may be missing, or come twice. */
+int redis_runs(const struct redis_address *address, const char *state, int (*each)(const char *id, void *context), void *context,
+               struct failure *failure);
 
 /* For whoever takes it over or looks at it. The head: malloc'ed bytes for the caller; state: into 32 bytes. */
 int redis_run_head(struct redis_run *run, char *ret_state, void **ret_bytes, size_t *ret_length,

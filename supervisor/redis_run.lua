@@ -125,6 +125,12 @@ if verb == 'reset' then
   return {'ok'}
 end
 
+-- remove EPOCH: nothing is left of it
+if verb == 'remove' then
+  redis.call('UNLINK', run, chunks)
+  return {'ok'}
+end
+
 -- release EPOCH: nobody holds it any more, and whoever claims it next need not wait
 if verb == 'release' then
   redis.call('HSET', run, 'lease_until_us', '0')

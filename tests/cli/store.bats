@@ -195,6 +195,61 @@ on_another_machine() {
   done
 }
 
+@test "finished runs are moved to files, which can be looked at, and unfinished ones stay" {
+  local id file
+  for id in one two; do
+    perdure run -q --id "$id" --store "$store" -- sh -c "echo $id; cat /etc/hostname > out-$id"
+  done
+  PERDURE_CRASH_AT=20 run perdure run -q --id half --store "$store" --lease 100ms -- sh -c 'echo half; cat /etc/hostname'
+  perdure log one > before
+  mkdir archive
+  run --separate-stderr perdure archive --store "$store" --into archive
+  assert_equal "$status" 0
+  assert_equal "$(sort <<< "$output")" "one: $PWD/archive/one.run.zst"$'\n'"two: $PWD/archive/two.run.zst"
+  run redis-cli -p "$primary_port" KEYS '*'
+  assert_output --partial '{half}'
+  refute_output --partial one
+  refute_output --partial two
+  perdure log --archive archive/one.run.zst one > behind
+  cmp before behind
+  run -0 perdure verify --archive archive/two.run.zst two
+  assert_output --partial 'no defect'
+  run -0 perdure sql --archive archive/two.run.zst two "select value from meta where key = 'state'"
+  assert_output finished
+  assert_equal "$(find "${TMPDIR:-/tmp}" -maxdepth 1 -name 'perdure-archive-*' -user "$(id -u)" -newer before | wc -l)" 0
+  run --separate-stderr perdure archive --store "$store" --into archive half
+  assert_equal "$status" 125
+  assert_clear_line
+  assert_equal "$(find archive -type f | wc -l)" 2
+  run --separate-stderr perdure archive --store "$store" --into archive nobody
+  assert_equal "$status" 125
+  [[ $stderr == *"does not have the run"* ]]
+  run redis-cli -p "$primary_port" KEYS '*nobody*'
+  assert_output ''
+}
+
+@test "a run leaves the store for a file only when that is whole, and no other one's" {
+  mkdir archive
+  perdure run -q --id job --store "$store" -- sh -c 'echo done'
+  echo other > archive/job.run.zst
+  run --separate-stderr perdure archive --store "$store" --into archive job
+  assert_equal "$status" 125
+  [[ $stderr == *"is no archived run, or it is damaged"* ]]
+  rm archive/job.run.zst
+  # What the store has is damaged.
+  redis-cli -p "$primary_port" LSET 'perdure:{job}:chunks' 0 damaged > said
+  run --separate-stderr perdure archive --store "$store" --into archive job
+  assert_equal "$status" 125
+  [[ $stderr == *damaged* ]]
+  assert_equal "$(find archive -type f | wc -l)" 0
+  assert_equal "$(redis-cli -p "$primary_port" HGET 'perdure:{job}:run' state)" finished
+  # One that somebody holds stays.
+  redis-cli -p "$primary_port" HSET 'perdure:{job}:run' lease_until_us 99999999999999999 owner somebody name somebody > said
+  run --separate-stderr perdure archive --store "$store" --into archive job
+  assert_equal "$status" 125
+  [[ $stderr == *"the run is somebody's"* ]]
+}
+
 @test "what is wrong with a store's address, its password or its server is one line" {
   run_durable --store http://there -- true
   assert_equal "$status" 125
