@@ -52,6 +52,12 @@ class Servers:
             server.kill()
             server.wait()
 
+    def memory_bytes(self):
+        """What the primary's data takes."""
+        said = subprocess.run(["redis-cli", "-p", str(self.port), "INFO", "memory"], stdout=subprocess.PIPE, check=True, text=True)
+        fields = dict(line.split(":", 1) for line in said.stdout.splitlines() if ":" in line)
+        return int(fields["used_memory_dataset"])
+
     def url(self):
         return f"redis://127.0.0.1:{self.port}"
 
