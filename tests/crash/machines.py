@@ -5,6 +5,7 @@ import ctypes
 import http.server
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import time
 
 LIMIT_S = 30  # whatever has not happened by then will not
 REPLICAS = 3
+WITH_US = ("setpriv", "--pdeathsig", "KILL")  # what serves does not outlive the test, however that ends
 CLONE_NEWNET = 0x40000000
 FIRST, SECOND = "198.51.100.1", "198.51.100.2"
 
@@ -39,6 +41,7 @@ class Machines:
 
     def __enter__(self):
         first, second = self.names
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # a test that takes too long leaves nothing behind either
         commands = [["netns", "add", first], ["netns", "add", second],
                     ["-n", first, "link", "add", "pair", "type", "veth", "peer", "name", "pair", "netns", second]]
         for name, address in ((first, FIRST), (second, SECOND)):
@@ -73,7 +76,7 @@ class Ledger:
         self.path = path
         open(path, "w", encoding="ascii").close()
         ready, said = os.pipe()
-        self.process = subprocess.Popen(machines.on(0, [sys.executable, os.path.realpath(__file__), path, str(int(honours)), str(said)]),
+        self.process = subprocess.Popen(machines.on(0, [*WITH_US, sys.executable, os.path.realpath(__file__), path, str(int(honours)), str(said)]),
                                         pass_fds=(said,))
         os.close(said)
         with os.fdopen(ready) as lines:
@@ -141,7 +144,7 @@ class Servers:
         folder = os.path.join(self.folder, str(port))
         os.makedirs(folder, exist_ok=True)
         with open(os.path.join(folder, "log"), "w", encoding="ascii") as log:
-            self.running[port] = subprocess.Popen(self.machines.on(0, ["redis-server", *options]), stdout=log, stderr=log, cwd=folder)
+            self.running[port] = subprocess.Popen(self.machines.on(0, [*WITH_US, "redis-server", *options]), stdout=log, stderr=log, cwd=folder)
 
     def start(self, port, *options):
         self.start_by(port, ["--port", str(port), "--bind", FIRST, "--protected-mode", "no", "--save", "",
