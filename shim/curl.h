@@ -166,6 +166,7 @@ struct curl_handle {
   int64_t spool;       /* descriptor of what was read for an unfinished upload, or -1 */
   /* sending again: how much of it has come by */
   bool again, mismatch;
+  bool gave_body;      /* and the program has been given some that it had not had */
   uint64_t again_count[CALLBACK_KIND_COUNT];
   uint64_t again_length, again_hash;
   bool again_in_header;

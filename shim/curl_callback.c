@@ -308,7 +308,9 @@ static uint64_t callback_live(struct curl_handle *handle, struct callback callba
     handle->again_hash = hash_before;
   }
   uint64_t seen_by_libcurl = result == callback.length ? whole : result;
-  if (!handle->again)
+  if (handle->again)
+    handle->gave_body |= callback.kind == JOURNAL_CALLBACK_WRITE;
+  else
     note_done(handle, &callback, result);
   return callback.kind == JOURNAL_CALLBACK_WRITE || callback.kind == JOURNAL_CALLBACK_HEADER ? seen_by_libcurl
                                                                                              : result;

@@ -43,7 +43,7 @@ static void clear(struct curl_handle *handle)
 {
   handle->busy = true;
   handle->sent_by = NULL;
-  handle->sending = handle->unfinished = handle->again = handle->mismatch = false;
+  handle->sending = handle->unfinished = handle->again = handle->mismatch = handle->gave_body = false;
   handle->paused_receive = handle->paused_send = false;
   handle->in_header = handle->again_in_header = false;
   handle->last_return = 0;

@@ -104,7 +104,7 @@ static uint64_t number_of(struct curl_handle *handle, const struct curl_real *re
 
 static bool body_has_come(const struct curl_handle *handle)
 {
-  return handle->body_length || handle->count[JOURNAL_CALLBACK_WRITE] || handle->count[COUNT_HEADER_IN_BODY];
+  return handle->gave_body || handle->body_length || handle->count[JOURNAL_CALLBACK_WRITE] || handle->count[COUNT_HEADER_IN_BODY];
 }
 
 /* How long the server asks to wait, in ns. */

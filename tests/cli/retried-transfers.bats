@@ -87,6 +87,21 @@ came() {
   assert_equal "$(came /reset/1000)" 1
 }
 
+@test "nor is one whose request an earlier attempt had sent already" {
+  points=$(perdure run -q --id whole --retry max=4,min=1ms -- curl -sS "$url/truncated/1000" -o out || perdure sql whole "select value from meta where key = 'crash_points'")
+  local given_after=0
+  for back in {150..250..3}; do
+    rm out
+    crash_at $((points - back)) --id "job$back" -q --retry max=4,min=1ms -- curl -sS "$url/truncated/1000" -o out
+    run_durable --id "job$back" -q --retry max=4,min=1ms -- curl -sS "$url/truncated/1000" -o out
+    assert_equal "$status" 18
+    assert_equal "$(stat -c %s out)" 1000
+    ! perdure log "job$back" | mawk '/curl_callback\(sent again/ { again = 1 } /curl_callback\(write/ { given = again; exit } END { exit !given }' ||
+      given_after=$((given_after + 1))
+  done
+  [ "$given_after" -gt 0 ]
+}
+
 @test "an upload begins again at its beginning" {
   head -c 100000 /dev/zero | tr '\0' x > body
   run_durable --retry max=3,min=1ms,status=503 -- curl -sS -T body "$url/failing/1/503//k"
