@@ -66,12 +66,13 @@ uint64_t control_record(const struct call *call, unsigned argument_count, const 
   return position;
 }
 
-/* How many are asked for where nothing is journaled may differ between attempts: those of what follows may not. */
+/* How many are asked for where nothing is journaled may differ between attempts: those of what follows may not. So each scope
+ * counts its own. */
 static int unjournaled_key(char *ret_key)
 {
   static _Atomic uint64_t asked_by_others;
   bool own = !engine_thread.never_journaled;
-  uint64_t count = own ? engine_thread.unjournaled_keys++ : atomic_fetch_add(&asked_by_others, 1);
+  uint64_t count = own ? control_next_unjournaled_key() : atomic_fetch_add(&asked_by_others, 1);
   uint64_t place[4] = {engine.image_position, engine_thread.stream, own ? control_journaled_up_to() : UINT64_MAX, count};
   uuid_of_name(engine.tail.header->run_identity, place, sizeof place, ret_key);
   return 0;

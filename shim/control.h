@@ -15,6 +15,9 @@ uint32_t control_persistence(void);
 /* The place in the journal where this thread's latest scope of that kind began; 0: there is none. */
 uint64_t control_journaled_up_to(void);
 
+/* How many keys this thread has asked for in that scope, before this one. */
+uint64_t control_next_unjournaled_key(void);
+
 /* -ENOSYS from all functions where this is false: nothing is journaled there. */
 bool control_present(void);
 

@@ -25,6 +25,7 @@ struct scope {
   int32_t pid; /* a forked child has a copy of its parent's scopes, which are none of its own */
   uint64_t token;
   uint64_t began; /* where in the journal; as the token, but of what was set too */
+  uint64_t keys;  /* asked for in it, where nothing is journaled */
   uint64_t values[JOURNAL_SCOPE_VALUES];
 };
 LARGE_TABLE static struct scope scopes[SCOPE_ROOM];
@@ -42,7 +43,7 @@ static uint64_t level_that_holds(uint64_t level)
   return level == JOURNAL_PERSIST_SMART || region_open() ? 0 : level;
 }
 
-static const struct scope *latest_of(unsigned kind);
+static struct scope *latest_of(unsigned kind);
 
 uint32_t control_persistence(void)
 {
@@ -54,6 +55,12 @@ uint64_t control_journaled_up_to(void)
 {
   const struct scope *latest = latest_of(JOURNAL_SCOPE_PERSISTENCE);
   return latest ? latest->began : 0;
+}
+
+uint64_t control_next_unjournaled_key(void)
+{
+  struct scope *latest = latest_of(JOURNAL_SCOPE_PERSISTENCE);
+  return latest ? latest->keys++ : 0;
 }
 
 /* Before what changes the level is journaled. */
@@ -92,6 +99,7 @@ static void fill(struct scope *scope, unsigned kind, uint64_t token, uint64_t be
   scope->pid = engine.pid_real;
   scope->token = token;
   scope->began = began;
+  scope->keys = 0;
   raw_copy(scope->values, values, sizeof scope->values);
   if (kind == JOURNAL_SCOPE_PERSISTENCE)
     scope->values[HOLDS] = level_that_holds(values[0]);
@@ -121,9 +129,9 @@ static bool drop(unsigned kind, uint64_t token, bool own)
 }
 
 /* The one of this thread's that holds. */
-static const struct scope *latest_of(unsigned kind)
+static struct scope *latest_of(unsigned kind)
 {
-  const struct scope *latest = NULL;
+  struct scope *latest = NULL;
   for (unsigned i = 0; i < SCOPE_ROOM; i++)
     if (is_open(&scopes[i], kind) && scopes[i].stream == engine_thread.stream &&
         (!latest || scopes[i].token > latest->token))

@@ -84,7 +84,6 @@ struct thread {
   uint32_t segv_blocked; /* as the program knows it, while the counter is trapped: the kernel must not block SIGSEGV */
   uint32_t exchanges;  /* how many have begun in this thread's image */
   uint32_t keys;       /* how many the program has asked for in it */
-  uint32_t unjournaled_keys; /* and since nothing is journaled */
 };
 extern __thread struct thread engine_thread;
 

@@ -192,6 +192,33 @@ SCRIPT
   assert_equal "$status" 0
 }
 
+@test "a scope without persistence that asks for more keys in the next attempt: those of a later one stay the same" {
+  cat > job.py <<SCRIPT
+import os, sys
+sys.dont_write_bytecode = True
+sys.path.insert(0, "$source_root/control-api")
+import perdure
+with perdure.persistence(perdure.PERSIST_NOTHING):
+    with open("attempts", "a") as attempts:
+        attempts.write("x")
+    first = [perdure.idempotency_key() for _ in range(os.path.getsize("attempts"))]
+    with perdure.persistence(perdure.PERSIST_SMART):
+        perdure.note("between")
+    first.append(perdure.idempotency_key())
+    assert len(set(first)) == len(first)
+with perdure.persistence(perdure.PERSIST_NOTHING):
+    with open("second", "a") as second:
+        second.write(perdure.idempotency_key() + "\n")
+    if os.path.getsize("attempts") < 3:
+        perdure.fail("again")
+SCRIPT
+  run_durable -q --retry max=3,min=1ms -- /usr/bin/python3 job.py
+  assert_success
+  assert_equal "$(cat attempts)" xxx
+  assert_equal "$(wc -l < second)" 3
+  assert_equal "$(sort -u second | wc -l)" 1
+}
+
 @test "Python: a region that was unfinished at the crash is taken back, at every kill point of it" {
   cat > transfer.py <<SCRIPT
 import os, sys
