@@ -164,6 +164,9 @@ struct journal_descriptor {
   struct journal_file file;
 };
 
+/* The `arg` of a CHANNEL segment: the pipe flows (shim/pipe_flow.h). A write has an INTENT and a RESULT, a read no OUTPUT. */
+#define JOURNAL_CHANNEL_FLOWS 1u
+
 /* SEGMENT_SOURCE, in a read from an object that the run was started with. */
 struct journal_source {
   uint64_t device, inode;

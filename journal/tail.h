@@ -36,7 +36,7 @@
 #include <stdatomic.h>
 
 #define TAIL_MAGIC "perdure"
-#define TAIL_HEADER_SIZE (192u << 10)
+#define TAIL_HEADER_SIZE (224u << 10)
 #define TAIL_RING_SIZE_DEFAULT (32u << 20)
 #define TAIL_PATH_SIZE 4096u
 #define TAIL_REFERENCED_MAX 4096u
@@ -48,6 +48,9 @@
 #define TAIL_PAIR_MAX 256u
 #define TAIL_SENT_MAX 256u
 #define TAIL_NAMED_PIPE_MAX 64u
+#define TAIL_FLOW_MAX 256u
+/* So many bytes of a pipe are recorded where they are read, and no more in an attempt: from then on it flows. */
+#define TAIL_FLOW_RECORDED_SIZE (1u << 20)
 /* Everything of the tail and the feed lies at these addresses in the program. */
 #define TAIL_ADDRESS 0x6f0000000000ull
 #define FEED_ADDRESS 0x6e0000000000ull
@@ -159,6 +162,20 @@ struct tail_named_pipe {
   _Atomic uint32_t moved;    /* what it held is in the pipe itself: 0 no, 1 somebody is at it, 2 yes */
 };
 
+/* A pipe of the run (shim/pipe_flow.h). */
+struct tail_flow {
+  _Atomic uint64_t inode; /* in this attempt; 0: free */
+  _Atomic uint64_t written, taken; /* bytes, by calls whose entry is there */
+  _Atomic uint64_t from;    /* what is written from there on is announced by INTENTs; UINT64_MAX: nothing is */
+  _Atomic int32_t writers;  /* at work; -1: it flows */
+  _Atomic int32_t readers;  /* at work; one that was killed stays */
+  _Atomic int32_t writer;   /* the thread that writes into it while it flows */
+  _Atomic int32_t reader;   /* that journals a read which was the only one */
+  _Atomic uint32_t reads;   /* begun */
+  _Atomic uint32_t never;   /* 1: it does not come to flow, and reads are recorded */
+  uint64_t made;            /* the how many-th */
+};
+
 #define TAIL_REPLICAS_MAX 15u
 
 /* Replay: a signal that a process has sent to others. Written by whose turn it is. */
@@ -261,6 +278,8 @@ struct tail_header {
   _Atomic uint64_t holes_to; /* what was published below was on disk when this was, and what was not is a gap; 0: there
                                 was none */
   _Atomic uint32_t left;      /* 1: the run is over, and processes of it live on (run --detach): what they do goes nowhere */
+  _Atomic uint64_t flow_made; /* how many pipes */
+  struct tail_flow flows[TAIL_FLOW_MAX]; /* by inode, in the first of a few places that was free */
   uint32_t named_pipe_count;
   struct tail_named_pipe named_pipes[TAIL_NAMED_PIPE_MAX];
   _Atomic uint32_t opening; /* how many are in a call of open's kind since before their replay ended */

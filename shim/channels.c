@@ -7,6 +7,7 @@
 
 #include "shim/descriptors.h"
 #include "shim/named_pipes.h"
+#include "shim/pipe_flow.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -198,7 +199,10 @@ void channel_take(int fd, int64_t length)
     return;
   switch (descriptor->kind) {
   case DESCRIPTOR_PIPE:
-    take_stream(fd, (uint64_t)length);
+    if (pipe_flow_took(fd, (uint64_t)length))
+      pipe_flow_read_again(fd, NULL, 0, (uint64_t)length);
+    else
+      take_stream(fd, (uint64_t)length);
     break;
   case DESCRIPTOR_NAMED_PIPE:
     if (named_pipe_has_writer(fd))
@@ -259,6 +263,11 @@ static void put_bytes(int fd, bool is_pipe, const uint8_t *bytes, uint64_t lengt
     bytes += put;
     length -= (uint64_t)put;
   }
+}
+
+void channel_make_room(int fd)
+{
+  make_room(fd, true);
 }
 
 void channel_fill(int fd, const uint8_t *bytes, uint64_t length)

@@ -23,6 +23,8 @@ uint64_t channel_ahead(int fd, uint64_t length);
 void channel_forget_ahead(uint64_t inode);
 /* Puts the bytes in a pipe that does not wait, which is made larger where it has to be. */
 void channel_fill(int fd, const uint8_t *bytes, uint64_t length);
+/* Replay: more is to lie in that pipe for a moment than ever did. Ends the process where the system does not allow it. */
+void channel_make_room(int fd);
 /* Live: a part of what its writer writes has been read already, and the rest is on its way again. */
 bool channel_is_awaited(int fd);
 

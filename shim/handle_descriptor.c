@@ -7,6 +7,7 @@
 #include "shim/identity.h"
 #include "shim/locks.h"
 #include "shim/number_lock.h"
+#include "shim/pipe_flow.h"
 #include "shim/readiness.h"
 
 #include <errno.h>
@@ -172,6 +173,8 @@ int64_t handle_pipe(struct call *call)
   }
   for (int i = 0; result == 0 && i < 2; i++)
     descriptor_forget(ends[i]);
+  if (result == 0)
+    pipe_flow_made(ends[0]);
   if (result == 0 && call->id == SYS_socketpair)
     channel_paired(ends);
   return result;

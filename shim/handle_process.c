@@ -7,6 +7,7 @@
 #include "shim/identity.h"
 #include "shim/children.h"
 #include "shim/paths.h"
+#include "shim/pipe_flow.h"
 #include "shim/timers.h"
 #include "shim/processes.h"
 #include "shim/signals.h"
@@ -278,9 +279,17 @@ static int64_t exec_real(struct call *call, unsigned environment_arg)
 static int64_t exec_opaque(const struct call *call)
 {
   atomic_store(&engine.process->opaque, 1);
+  pipe_flow_never();
   int64_t result = exec_plain(call);
   atomic_store(&engine.process->opaque, 0);
   return result;
+}
+
+static void close_pipe(int fd, void *context)
+{
+  (void)context;
+  if (descriptor_get(fd)->kind == DESCRIPTOR_PIPE)
+    raw_syscall1(SYS_close, (uint64_t)fd);
 }
 
 /* Replay: the step was done, and its process has ended. Its end comes by the wait that tells of it. */
@@ -288,6 +297,9 @@ __attribute__((noreturn)) static void stay_opaque(const struct journal_entry *in
 {
   atomic_store(&engine.process->opaque, 1);
   atomic_fetch_add(&engine.process->images, 1);
+  pipe_flow_never();
+  /* Who writes into its pipes is not to wait for what it has read. */
+  each_descriptor(close_pipe, NULL);
   replay_advance(intent);
   for (;;)
     raw_syscall0(SYS_pause);

@@ -10,6 +10,7 @@
 #include "shim/keep.h"
 #include "shim/mappings.h"
 #include "shim/paths.h"
+#include "shim/pipe_flow.h"
 #include "shim/readiness.h"
 #include "shim/sockets.h"
 #include "shim/watches.h"
@@ -144,12 +145,14 @@ static int64_t read_live(struct call *call, const struct reading *reading)
   if (may_reference(call, reading, descriptor))
     keep_mark_referenced(descriptor);
   crash_point();
+  struct pipe_flow_read flowing;
+  pipe_flow_read_begin(reading->fd, &flowing);
   bool lost = descriptor->kind == DESCRIPTOR_SOCKET && readiness_lost(reading->fd);
   int64_t result = lost ? -EAGAIN : run_read(call, reading->fd);
   if (result > 0 && descriptor->kind == DESCRIPTOR_INOTIFY && call->id == SYS_read)
     watches_translate((uint8_t *)call->args[1], result);
   crash_point();
-  if (result > 0 && referenced(descriptor, reading, result) && !must_be_recorded(descriptor)) {
+  if (!flowing.flow && result > 0 && referenced(descriptor, reading, result) && !must_be_recorded(descriptor)) {
     record_reference(call, reading, descriptor, result);
     return result;
   }
@@ -160,8 +163,12 @@ static int64_t read_live(struct call *call, const struct reading *reading)
     draft_add(&draft, SEGMENT_SOURCE, 0, &source, sizeof source);
   else if (descriptor->kind != DESCRIPTOR_REGULAR)
     channel_describe(&draft, reading->fd, &source);
-  draft_add_outputs(&draft, call);
+  if (pipe_flow_read_ended(&flowing, result))
+    draft.parts[draft.tail.part_count - 1].arg = JOURNAL_CHANNEL_FLOWS;
+  else
+    draft_add_outputs(&draft, call);
   draft_append(&draft);
+  pipe_flow_read_journaled(&flowing);
   return result;
 }
 
@@ -242,6 +249,13 @@ static void give_reference(const struct call *call, const struct reading *readin
     input_changed(path);
 }
 
+static void read_flowing_again(const struct call *call, const struct reading *reading, uint64_t length)
+{
+  struct io_vector one = {(uint8_t *)call->args[1], call->args[2]};
+  pipe_flow_read_again(reading->fd, reading->vector ? (const struct io_vector *)call->args[1] : &one,
+                       reading->vector ? call->args[2] : 1, length);
+}
+
 static void follow(const struct reading *reading, int64_t result)
 {
   if (result <= 0)
@@ -271,7 +285,9 @@ int64_t handle_read(struct call *call)
       const struct journal_segment *segment = journal_find_segment(entry, SEGMENT_REFERENCE, 1);
       if (segment)
         give_reference(call, &reading, entry, (const struct journal_reference *)segment->data);
-      if (descriptor_get(reading.fd)->kind == DESCRIPTOR_SOCKET)
+      if (pipe_flow_of(entry))
+        read_flowing_again(call, &reading, (uint64_t)result);
+      else if (descriptor_get(reading.fd)->kind == DESCRIPTOR_SOCKET)
         socket_follow_read(reading.fd, result, call->args[2]);
       else if (!(entry->arg_count & JOURNAL_FLAG_SKIPPED))
         follow(&reading, result);

@@ -6,6 +6,7 @@
 #include "shim/channels.h"
 #include "shim/descriptors.h"
 #include "shim/keep.h"
+#include "shim/pipe_flow.h"
 #include "shim/region.h"
 #include "shim/sockets.h"
 #include "shim/stores.h"
@@ -238,11 +239,38 @@ static void follow_file(const struct call *call, const struct writing *writing,
     raw_syscall3(SYS_lseek, (uint64_t)writing->fd, went.offset + (uint64_t)result, SEEK_SET);
 }
 
+/* What the call gives; one: room for a piece. */
+static const struct io_vector *pieces_of(const struct call *call, const struct writing *writing, struct io_vector *one,
+                                         uint64_t *ret_count)
+{
+  *one = (struct io_vector){(uint8_t *)call->args[1], call->args[2]};
+  *ret_count = writing->vector ? call->args[2] : 1;
+  return writing->vector ? (const struct io_vector *)call->args[1] : one;
+}
+
 static void put_in_channel(const struct call *call, const struct writing *writing, uint64_t length)
 {
-  struct io_vector one = {(uint8_t *)call->args[1], call->args[2]};
-  channel_put(call, writing->vector ? (const struct io_vector *)call->args[1] : &one,
-              writing->vector ? call->args[2] : 1, length);
+  struct io_vector one;
+  uint64_t count;
+  const struct io_vector *pieces = pieces_of(call, writing, &one, &count);
+  channel_put(call, pieces, count, length);
+}
+
+/* Replay: the pipe flows. Where the write had not ended, it goes on when the process is live. */
+static int64_t write_flowing_again(struct call *call, const struct writing *writing)
+{
+  struct io_vector one;
+  uint64_t count;
+  bool unfinished;
+  const struct io_vector *pieces = pieces_of(call, writing, &one, &count);
+  const struct journal_entry *intent = replay_take(call, JOURNAL_INTENT);
+  uint64_t done = pipe_flow_write_again(writing->fd, intent, pieces, count, &unfinished);
+  const struct journal_entry *outcome = replay_take(call, JOURNAL_RESULT);
+  if (!outcome)
+    return pipe_flow_write(call, pieces, count, done, true);
+  int64_t result = outcome->result;
+  replay_advance(outcome);
+  return result;
 }
 
 /* Makes the descriptor's state what it was after the write. */
@@ -267,15 +295,26 @@ static void follow(const struct call *call, const struct writing *writing,
 /* Into a pipe or counter of the run. */
 static int64_t write_local(struct call *call, const struct writing *writing)
 {
+  bool flows = descriptor_get(writing->fd)->kind == DESCRIPTOR_PIPE && !engine_live() && replay_next() == JOURNAL_INTENT;
+  if (flows)
+    return write_flowing_again(call, writing);
   if (!engine_live()) {
     const struct journal_entry *entry = replay_take(call, JOURNAL_COMPLETE);
     if (entry) {
       int64_t result = entry->result;
-      if (result > 0 && !(entry->arg_count & JOURNAL_FLAG_SKIPPED))
+      if (result > 0 && !(entry->arg_count & JOURNAL_FLAG_SKIPPED)) {
         put_in_channel(call, writing, (uint64_t)result);
+        pipe_flow_put(writing->fd, (uint64_t)result);
+      }
       replay_advance(entry);
       return result;
     }
+  }
+  if (pipe_flow_writes(writing->fd)) {
+    struct io_vector one;
+    uint64_t count;
+    const struct io_vector *pieces = pieces_of(call, writing, &one, &count);
+    return pipe_flow_write(call, pieces, count, 0, false);
   }
   crash_point();
   uint64_t skip = channel_ahead(writing->fd, writing->length);
@@ -286,6 +325,7 @@ static int64_t write_local(struct call *call, const struct writing *writing)
   draft_begin(&draft, call, JOURNAL_COMPLETE, result);
   channel_describe(&draft, writing->fd, &channel);
   draft_append(&draft);
+  pipe_flow_wrote(writing->fd, result);
   return result;
 }
 

@@ -124,12 +124,14 @@ static int intent_drop(struct analysis *analysis, struct stream *stream, struct 
   return error;
 }
 
-/* The intent's process is over. A program that was one step has been executed. */
+/* The intent's process is over. A program that was one step has been executed; what went into a pipe may have been read. */
 static int intent_end(struct analysis *analysis, struct stream *stream, struct open_intent *intent)
 {
-  if (!journal_find_segment(intent->entry, SEGMENT_OPAQUE, -1))
+  bool opaque = journal_find_segment(intent->entry, SEGMENT_OPAQUE, -1) != NULL;
+  if (!opaque && !entry_flows(intent->entry))
     return intent_drop(analysis, stream, intent);
-  stream->command_at = intent->entry->position;
+  if (opaque)
+    stream->command_at = intent->entry->position;
   intent_unlink(analysis, stream, intent);
   open_intent_free(intent);
   return 0;
@@ -144,7 +146,7 @@ static bool waits_for_its_stream(const struct open_intent *intent)
  * of the answer. */
 static bool is_gone_on_with(const struct open_intent *intent)
 {
-  return change_of(intent->entry->call)->kind == CHANGE_EXCHANGE;
+  return change_of(intent->entry->call)->kind == CHANGE_EXCHANGE || entry_flows(intent->entry);
 }
 
 /* Drops the stream's carried intents: all, or those that do not wait for their stream. */
@@ -303,8 +305,7 @@ static int add_start(struct analysis *analysis, struct stream *stream, const str
   return analysis_count_start(analysis, entry);
 }
 
-static int add_data(struct analysis *analysis, struct stream *stream,
-                    const struct journal_entry *entry)
+static int add_data(struct analysis *analysis, struct stream *stream, const struct journal_entry *entry)
 {
   if (!stream->data_pending)
     stream->data_first = entry->position;

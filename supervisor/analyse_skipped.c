@@ -26,6 +26,8 @@ struct pipe_use {
   uint64_t end;        /* of the batch that alone has used it since; 0: none */
   uint32_t batch;      /* that one's number */
   uint64_t left;       /* bytes in it */
+  uint32_t flows_to[USERS_MAX]; /* processes that have read from it without their bytes being recorded */
+  uint32_t flows_to_count;
   uint32_t users[USERS_MAX];   /* processes */
   uint32_t user_count; /* more than fit: others too */
 };
@@ -93,14 +95,20 @@ static struct pipe_use *pipe_add(struct skipping *skipping, uint64_t inode, uint
   return pipe;
 }
 
+/* The count grows past what fits. */
+static void note_process(uint32_t list[USERS_MAX], uint32_t *count, uint32_t process)
+{
+  for (uint32_t i = 0; i < *count && i < USERS_MAX; i++)
+    if (list[i] == process)
+      return;
+  if (*count < USERS_MAX)
+    list[*count] = process;
+  ++*count;
+}
+
 static void pipe_used_by(struct pipe_use *pipe, uint32_t process)
 {
-  for (uint32_t i = 0; i < pipe->user_count && i < USERS_MAX; i++)
-    if (pipe->users[i] == process)
-      return;
-  if (pipe->user_count < USERS_MAX)
-    pipe->users[pipe->user_count] = process;
-  pipe->user_count++;
+  note_process(pipe->users, &pipe->user_count, process);
 }
 
 static bool writes(unsigned call)
@@ -134,6 +142,8 @@ static int see_pipe(struct skipping *skipping, uint32_t process, const struct jo
   if (made || entry->result < 0)
     return 0;
   pipe_used_by(pipe, process);
+  if (entry_flows(entry) && entry->kind == JOURNAL_COMPLETE)
+    note_process(pipe->flows_to, &pipe->flows_to_count, process);
   /* A read may be journaled before the write that it is from: what is left is right when both are. */
   pipe->left += writes(entry->call) ? (uint64_t)entry->result : -(uint64_t)entry->result;
   return 0;
@@ -215,8 +225,12 @@ static bool is_private(const struct analysis *analysis, const struct batch *batc
     *ret_used |= descends(analysis, pipe->users[i], batch->process);
   if (!*ret_used)
     return true;
-  if (pipe->user_count > USERS_MAX || pipe->begin == UINT64_MAX)
+  if (pipe->user_count > USERS_MAX || pipe->flows_to_count > USERS_MAX || pipe->begin == UINT64_MAX)
     return false;
+  /* Its maker's bytes come from it. */
+  for (uint32_t i = 0; i < pipe->flows_to_count; i++)
+    if (pipe->flows_to[i] == batch->process)
+      return false;
   for (uint32_t i = 0; i < pipe->user_count; i++)
     if (pipe->users[i] != batch->process && !descends(analysis, pipe->users[i], batch->process))
       return false;

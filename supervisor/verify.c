@@ -20,6 +20,7 @@ struct stream_state {
   uint32_t stream;
   struct open_call {
     uint16_t call;
+    bool goes_on;     /* in a later attempt */
     uint64_t attempt; /* that it was begun in */
   } *open;
   size_t open_count, open_room;
@@ -80,11 +81,11 @@ static void free_stream(void *stream)
   free(stream);
 }
 
-/* Sleeps and exchanges go on with their intent in a later attempt; other ones only recovery can settle then. */
-static bool goes_on(uint16_t call)
+/* Sleeps, exchanges and writes into flowing pipes go on with their intent in a later attempt; other ones only recovery can settle then. */
+static bool goes_on(const struct journal_entry *intent)
 {
-  unsigned kind = change_of(call)->kind;
-  return kind == CHANGE_SLEEP || kind == CHANGE_EXCHANGE;
+  unsigned kind = change_of(intent->call)->kind;
+  return kind == CHANGE_SLEEP || kind == CHANGE_EXCHANGE || entry_flows(intent);
 }
 
 /* The latest open intent of `call` that a result may belong to; open_count: none. */
@@ -93,7 +94,7 @@ static size_t find_intent(const struct verify *verify, const struct stream_state
 {
   for (size_t i = state->open_count; i-- > 0;) {
     const struct open_call *open = &state->open[i];
-    if (open->call == call && (open->attempt == verify->attempt || resolved || goes_on(call)))
+    if (open->call == call && (open->attempt == verify->attempt || resolved || open->goes_on))
       return i;
   }
   return state->open_count;
@@ -126,10 +127,10 @@ static void check_result(struct verify *verify, struct stream_state *state,
 }
 
 /* The program has gone on: what was open in an earlier attempt, and does not go on, is as if it had never been. */
-static int add_intent(struct verify *verify, struct stream_state *state, uint16_t call)
+static int add_intent(struct verify *verify, struct stream_state *state, const struct journal_entry *intent)
 {
   for (size_t i = state->open_count; i-- > 0;)
-    if (state->open[i].attempt != verify->attempt && !goes_on(state->open[i].call))
+    if (state->open[i].attempt != verify->attempt && !state->open[i].goes_on)
       close_intent(state, i);
   if (state->open_count == state->open_room) {
     size_t room = state->open_room == 0 ? 4 : 2 * state->open_room;
@@ -139,7 +140,7 @@ static int add_intent(struct verify *verify, struct stream_state *state, uint16_
     state->open = grown;
     state->open_room = room;
   }
-  state->open[state->open_count++] = (struct open_call){call, verify->attempt};
+  state->open[state->open_count++] = (struct open_call){intent->call, goes_on(intent), verify->attempt};
   return 0;
 }
 
@@ -155,7 +156,7 @@ static int check_order(struct verify *verify, const struct journal_entry *entry,
   if (state == NULL)
     return -ENOMEM;
   if (entry->kind == JOURNAL_INTENT)
-    return add_intent(verify, state, entry->call);
+    return add_intent(verify, state, entry);
   if (entry->kind == JOURNAL_RESULT)
     check_result(verify, state, entry, seq);
   else

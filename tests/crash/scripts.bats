@@ -70,6 +70,28 @@ END
   assert_survives bash -c 'seq 1 60000 | gzip | gzip -d | tee copy | md5sum; head -c 1500000 /dev/zero | tail -c 700000 | wc -c'
 }
 
+# More than is recorded of a pipe.
+write_flowing_script() {
+  write_script <<'END'
+seq 1 400000 | cat | gzip | gzip -d | md5sum
+seq 1 300000 | head -n 250000 | tail -n 2
+yes | head -c 3000000 | md5sum; x=$(seq 1 300000); echo ${#x}
+{ seq 1 200000; seq 1 100000; } | { head -c 2000000 | cksum; cksum; }
+END
+}
+
+@test "pipes of which no more than a part is recorded: what was read comes again from who had written it (bash)" {
+  write_flowing_script
+  sweep_within=100
+  assert_survives bash "$script"
+}
+
+@test "pipes of which no more than a part is recorded: what was read comes again from who had written it (dash)" {
+  write_flowing_script
+  sweep_within=100
+  assert_survives dash "$script"
+}
+
 @test "a reader that ends early ends its writer" {
   assert_survives sh -c 'yes | head -n 3 > three; seq 1 100000 | sed 5q; echo "$?"'
 }
