@@ -181,6 +181,7 @@ struct curl_handle {
   struct journal_deadline failed_first; /* as SEGMENT_DEADLINE of the callback has it; zeros: it has not failed */
   bool held_back;      /* the body of this answer: there is another try, after: */
   uint64_t delay_ns;
+  uint64_t next_try_ns; /* in a multi handle, while libcurl does not have it: CLOCK_MONOTONIC at the next try; 0: it does not wait */
 
   /* the multi handle that it is in (shim/curl_group.h) */
   struct curl_group *group;
@@ -215,6 +216,9 @@ static inline uint8_t *handle_scratch(struct curl_handle *handle)
 
 /* Of a request that only reads. */
 bool method_is_safe(const char *method);
+
+/* CLOCK_MONOTONIC, past all hooks. */
+uint64_t curl_monotonic_ns(void);
 
 /* Does a call come from the program, and is the run journaled? */
 bool curl_hooked(void);
@@ -322,8 +326,10 @@ bool exchange_may_be_repeated(const struct curl_handle *handle);
 void retry_begin(struct curl_handle *handle);
 /* Passing, on bytes of a body: they are of an answer after which there is another try, and not for the program. */
 bool retry_holds_back(struct curl_handle *handle, const struct curl_real *real);
-/* Passing: the try has ended with that code. True: another is to be made now, the wait for it is over. */
+/* Passing: the try has ended with that code. True: another is to be made after handle->delay_ns, and is journaled. */
 bool retry_follows(struct curl_handle *handle, const struct curl_real *real, int code);
+/* Waits so long. */
+void retry_wait(const struct curl_handle *handle);
 /* Replay: a try failed, and another one followed. */
 void retry_replay(struct curl_handle *handle, const struct journal_entry *entry);
 

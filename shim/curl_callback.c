@@ -335,7 +335,7 @@ int callback_seek_part(struct curl_handle *handle, uint64_t number, int64_t offs
 static size_t on_write(void *bytes, size_t size, size_t count, void *data)
 {
   struct curl_handle *handle = data;
-  if (!handle->group && retry_holds_back(handle, curl_real()))
+  if (retry_holds_back(handle, curl_real()))
     return size * count;
   return callback_live(handle, (struct callback){JOURNAL_CALLBACK_WRITE, 0, 0, bytes, size * count});
 }

@@ -183,10 +183,11 @@ static int send_request(struct curl_handle *handle, const struct curl_real *real
   exchange_prepare(handle, real);
   handle->sent_by = &engine_thread;
   bool lent = tsc_trap_lend(true);
-  int code;
-  do
+  int code = real->easy_perform(handle->easy);
+  while (retry_follows(handle, real, code)) {
+    retry_wait(handle);
     code = real->easy_perform(handle->easy);
-  while (retry_follows(handle, real, code));
+  }
   tsc_trap_lend(lent);
   code = exchange_end(handle, real, code);
   passing_end(before);

@@ -80,6 +80,8 @@ struct curl_group *group_make(void *multi, const struct curl_real *real, uint64_
   group->number = number;
   group->socket_function = group->socket_data = group->timer_function = group->timer_data = 0;
   group->last_return = group->unsynced = 0;
+  group->waiting = 0;
+  group->timer_ns = UINT64_MAX;
   group->stood_in = group->woken = false;
   group->told_first = group->told_last = NULL;
   group->told_count = 0;
@@ -147,6 +149,7 @@ void group_remove(struct curl_handle *handle)
 {
   if (handle->told)
     unlink_told(handle->group, handle);
+  group_forget_retry(handle);
   handle->group = NULL;
   handle->added = false;
 }

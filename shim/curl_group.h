@@ -17,6 +17,8 @@ struct curl_group {
   uint64_t socket_function, socket_data, timer_function, timer_data;
   uint64_t last_return; /* of the latest callback of its own */
   uint64_t unsynced;    /* position of the latest request that may not be on disk, plus 1; 0: there is none */
+  uint32_t waiting;     /* handles that wait for their next try */
+  uint64_t timer_ns;    /* CLOCK_MONOTONIC when libcurl wants to be called; UINT64_MAX: never */
   bool stood_in;        /* libcurl has to be told of what replay did */
   bool woken;           /* replay: by curl_multi_wakeup */
   struct curl_handle *told_first, *told_last;
@@ -61,6 +63,20 @@ void group_take_back_sockets(struct curl_group *group);
 void group_forget_sockets(struct curl_group *group);
 /* The process goes live: who waits for a stand-in is woken. */
 void sockets_wake_waiting(void);
+
+/* Passing: has the program's timer set to what libcurl or a retry wants first. */
+void group_set_timer(struct curl_group *group);
+
+/* ---- curl_group_retry.c: transfers that wait for their next try ---- */
+
+/* Passing: libcurl gives the handle back until then. */
+void group_retry_later(struct curl_group *group, struct curl_handle *handle, const struct curl_real *real);
+/* Passing: libcurl gets those again whose time has come. */
+void group_retry_due(struct curl_group *group, const struct curl_real *real);
+/* The handle does not wait any more. */
+void group_forget_retry(struct curl_handle *handle);
+/* timeout_ms (negative: none), or less, so that the next try is made in time. */
+long group_retry_timeout(const struct curl_group *group, long timeout_ms);
 
 /* ---- curl_multi.c ---- */
 

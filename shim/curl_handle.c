@@ -85,7 +85,7 @@ struct curl_handle *handle_make(void *easy)
   handle->busy = handle->sending = handle->added = handle->told = false;
   handle->result = NULL;
   handle->group = NULL;
-  handle->number = 0;
+  handle->number = handle->next_try_ns = 0;
   handle->spool = -1;
   handle->blob.fd = -1;
   return handle;

@@ -107,12 +107,32 @@ static void take_ends(struct curl_group *group, const struct curl_real *real)
   while ((message = real->multi_info_read(group->multi, &left))) {
     struct curl_handle *handle = message->kind == CURL_MESSAGE_DONE ? handle_find(message->easy) : NULL;
     int code = message->code;
-    if (handle && handle->busy)
+    if (!handle || !handle->busy)
+      continue;
+    if (retry_follows(handle, real, code))
+      group_retry_later(group, handle, real);
+    else
       group_tell(handle, exchange_end(handle, real, code));
   }
 }
 
-static int ask(struct operation *operation, const struct curl_real *real)
+static bool is_work(const struct operation *operation)
+{
+  unsigned id = operation->call.id;
+  return id == CALL_ID_MULTI_PERFORM || id == CALL_ID_MULTI_SOCKET_ACTION || id == CALL_ID_MULTI_SOCKET_ALL;
+}
+
+/* Transfers that wait for their next try are under way. */
+static void count_waiting(struct operation *operation)
+{
+  struct curl_group *group = operation->group;
+  if (operation->first)
+    *(int *)operation->first += (int)group->waiting;
+  if (group->waiting)
+    group_set_timer(group);
+}
+
+static int ask_libcurl(struct operation *operation, const struct curl_real *real)
 {
   void *multi = operation->group->multi;
   uint64_t *sets = operation->second;
@@ -128,6 +148,9 @@ static int ask(struct operation *operation, const struct curl_real *real)
     return real->multi_poll(multi, operation->second, operation->extra_count, operation->timeout_ms,
                             operation->first);
   case CALL_ID_MULTI_WAIT:
+    /* Where libcurl has nothing to wait for, curl_multi_wait does not wait. */
+    if (operation->group->waiting && real->multi_poll)
+      return real->multi_poll(multi, operation->second, operation->extra_count, operation->timeout_ms, operation->first);
     return real->multi_wait(multi, operation->second, operation->extra_count, operation->timeout_ms,
                             operation->first);
   case CALL_ID_MULTI_FDSET:
@@ -135,6 +158,22 @@ static int ask(struct operation *operation, const struct curl_real *real)
   default:
     return real->multi_timeout(multi, operation->first);
   }
+}
+
+static int ask(struct operation *operation, const struct curl_real *real)
+{
+  struct curl_group *group = operation->group;
+  if (is_work(operation))
+    group_retry_due(group, real);
+  operation->timeout_ms = (int)group_retry_timeout(group, operation->timeout_ms);
+  int result = ask_libcurl(operation, real);
+  if (is_work(operation)) {
+    take_ends(group, real);
+    count_waiting(operation);
+  }
+  if (operation->call.id == CALL_ID_MULTI_TIMEOUT && operation->first)
+    *(long *)operation->first = group_retry_timeout(group, *(long *)operation->first);
+  return result;
 }
 
 /* A wakeup that a wait has been ended by must not end another one. */
@@ -175,8 +214,6 @@ int operation_run(struct operation *operation, const struct curl_real *real)
   crash_point();
   uint32_t before = passing_begin();
   int result = ask(operation, real);
-  if (id == CALL_ID_MULTI_PERFORM || id == CALL_ID_MULTI_SOCKET_ACTION || id == CALL_ID_MULTI_SOCKET_ALL)
-    take_ends(group, real);
   passing_end(before);
   record(operation, result);
   return result;

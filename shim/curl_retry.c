@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A transfer that has failed, tried again inside the curl_easy_perform() that it belongs to, as the retry policy says that
+/* A transfer that has failed, tried again inside the curl_easy_perform() that it belongs to, or before a multi handle tells of its
+ * end (shim/curl_group_retry.c), as the retry policy says that
  * the program has set, else the rule of --retry-policy that matches it, else --retry.
  *
  * It is one exchange all the same, with one Idempotency-Key; each try but the first is announced by a callback entry of its own,
@@ -206,9 +207,10 @@ bool retry_holds_back(struct curl_handle *handle, const struct curl_real *real)
 
 /* ---- the next try ---- */
 
-static void wait_ns(uint64_t delay_ns)
+void retry_wait(const struct curl_handle *handle)
 {
   struct timespec until;
+  uint64_t delay_ns = handle->delay_ns;
   raw_syscall2(SYS_clock_gettime, CLOCK_MONOTONIC, (uint64_t)&until);
   uint64_t end_ns = (uint64_t)until.tv_nsec + delay_ns % NS_PER_SECOND;
   until.tv_sec += (time_t)(delay_ns / NS_PER_SECOND + end_ns / NS_PER_SECOND);
@@ -275,6 +277,5 @@ bool retry_follows(struct curl_handle *handle, const struct curl_real *real, int
     return false;
   record_try(handle, real, code);
   begin_anew(handle);
-  wait_ns(handle->delay_ns);
   return true;
 }

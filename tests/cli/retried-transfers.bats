@@ -195,6 +195,23 @@ END
   [ "$(came /failing/999/503//c)" -le 21 ]
 }
 
+@test "transfers of a multi handle: tried again before the program is told, whichever way it waits, as one exchange with one key" {
+  multi="$(realpath "${PERDURE_BUILD:-$BATS_TEST_DIRNAME/../../build}")/tests/programs/curl_multi"
+  for how in poll wait fdset epoll; do
+    : > "$requests"
+    run_durable --id "$how" -- "$multi" "$how" "$url" retried
+    assert_success
+    assert_output "$(printf '%s\n' '0.0: 0 200' '0.1: 0 200' '0.2: 0 200' '0.3: 0 200' '1.0: 0 404' '1.1: 0 200' '1.2: 0 200' '1.3: 18 200')"
+    assert_equal "$(came "/failing/1/503//get?$how") $(came "/failing/2/503//post?$how") $(came "/failing/1/503//put?$how")" '2 3 2'
+    assert_equal "$(came "/breaking/1/get?$how") $(came "/breaking/2/again?$how") $(came "/failing/1/503//put-again?$how")" '2 3 2'
+    assert_equal "$(came "/status/404?$how") $(came "/truncated/500?$how")" '1 1'
+    # libcurl itself sends again what a reused connection had broken under.
+    assert_equal "$(perdure log "$how" | grep -c 'tried again, after [12] ms: status 503')" 5
+    run -0 perdure http "$how"
+    assert_line --regexp ' POST .* 3 +live +ok .*/failing/2/503//post'
+  done
+}
+
 @test "killed between tries by a rule: they are counted on, and the policy ends where it would have" {
   printf '%s\n' 'policy a = immediate count 2' 'policy b = immediate count 2' 'policy c = a and-then b' 'on request use c' > rules
   perdure run -q --id whole --retry-policy rules -- curl -sS "$url/failing/999/503//t"

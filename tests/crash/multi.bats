@@ -46,6 +46,11 @@ teardown() {
   assert_survives "$multi" wakeup "$url"
 }
 
+@test "transfers that fail at first, and are tried again" {
+  assert_survives "$multi" poll "$url" retried
+  assert_survives "$multi" epoll "$url" retried
+}
+
 @test "python3 with pycurl's CurlMulti" {
   cat > "$inputs/job.py" << END
 import io, pycurl

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* libcurl's multi interface, with each of its ways to wait:
  *
- *   curl_multi HOW URL    HOW: poll, wait, fdset, epoll, wakeup
+ *   curl_multi HOW URL [retried]    HOW: poll, wait, fdset, epoll, wakeup; retried: under a policy, of a server that fails at first
  *
  * Several transfers at once, the same handles in a second round, and one that is taken out before its end. What
  * it prints and the files out-N are the same in every run against the counting server. */
+#include "control-api/perdure.h"
 #include "must.h"
 
 #include <curl/curl.h>
@@ -28,6 +29,7 @@ struct transfer {
 static struct transfer transfers[TRANSFERS];
 static CURLM *multi;
 static int running;
+static char suffix[16]; /* of all addresses: the server counts by them */
 
 static size_t on_body(char *bytes, size_t size, size_t count, void *data)
 {
@@ -174,7 +176,7 @@ static void by_epoll(void)
 static void set_up(CURL *easy, struct transfer *transfer, const char *base, const char *path)
 {
   char url[256];
-  snprintf(url, sizeof url, "%s%s", base, path);
+  snprintf(url, sizeof url, "%s%s%s", base, path, suffix);
   curl_easy_setopt(easy, CURLOPT_URL, url);
   curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
   curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
@@ -192,13 +194,16 @@ static void set_up_upload(struct transfer *transfer)
   curl_easy_setopt(transfer->easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)70000);
 }
 
-static void begin_round(const char *base, int round)
+static void begin_round(const char *base, int round, bool retried)
 {
-  static const char *const paths[2][TRANSFERS] = {{"/bytes/40000", "/post", "/put", "/chunked/3000"},
-                                                  {"/status/404", "/again", "/put-again", "/truncated/500"}};
+  static const char *const rounds[][TRANSFERS] = {{"/bytes/40000", "/post", "/put", "/chunked/3000"},
+                                                  {"/status/404", "/again", "/put-again", "/truncated/500"},
+                                                  {"/failing/1/503//get", "/failing/2/503//post", "/failing/1/503//put", "/breaking/1/get"},
+                                                  {"/status/404", "/breaking/2/again", "/failing/1/503//put-again", "/truncated/500"}};
+  const char *const *paths = rounds[round + (retried ? 2 : 0)];
   for (int i = 0; i < TRANSFERS; i++) {
     struct transfer *transfer = &transfers[i];
-    set_up(transfer->easy, transfer, base, paths[round][i]);
+    set_up(transfer->easy, transfer, base, paths[i]);
     transfer->code = -1;
     if (i == 1)
       curl_easy_setopt(transfer->easy, CURLOPT_POSTFIELDS, round ? "two=2" : "one=1");
@@ -236,8 +241,13 @@ static void be_woken(void)
 
 int main(int argc, char **argv)
 {
-  must(argc == 3);
+  must(argc == 3 || (argc == 4 && strcmp(argv[3], "retried") == 0));
   const char *how = argv[1];
+  const struct perdure_retry_policy policy = {9, 1000000, 4000000, 2, 0, PERDURE_RETRY_503};
+  if (argc == 4)
+    snprintf(suffix, sizeof suffix, "?%s", how);
+  if (argc == 4)
+    must(perdure_retry_policy_set(&policy) == 0);
   multi = curl_multi_init();
   must(multi != NULL);
   if (strcmp(how, "epoll") == 0)
@@ -255,7 +265,7 @@ int main(int argc, char **argv)
     CURL *left = curl_easy_init();
     set_up(left, &none, argv[2], "/slow/600000");
     must(curl_multi_add_handle(multi, left) == CURLM_OK);
-    begin_round(argv[2], round);
+    begin_round(argv[2], round, argc == 4);
     must((strcmp(how, "epoll") == 0 ? curl_multi_socket_action(multi, CURL_SOCKET_TIMEOUT, 0, &running)
                                     : curl_multi_perform(multi, &running)) == CURLM_OK);
     must(curl_multi_remove_handle(multi, left) == CURLM_OK);
