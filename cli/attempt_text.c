@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/attempt_text.h"
 
+#include "cli/command.h"
 #include "supervisor/retry.h"
 
 #include <inttypes.h>
@@ -19,6 +20,17 @@ static void print_decision(FILE *stream, const struct store_retry *retry)
     fprintf(stream, "again after %s", delay);
   else
     fputs("no further attempt", stream);
+  if (retry->policy != NULL)
+    fprintf(stream, ", by the policy %s", retry->policy);
+  if (retry->total_ns == 0 && retry->policy == NULL)
+    return;
+  retry_duration_text(retry->spent_ns, delay);
+  fprintf(stream, ", %s", delay);
+  if (retry->total_ns > 0) {
+    retry_duration_text(retry->total_ns, delay);
+    fprintf(stream, " of %s", delay);
+  }
+  fputs(" spent", stream);
 }
 
 void attempt_text_end(FILE *stream, const struct store_failed_attempt *failed)
@@ -44,4 +56,11 @@ void attempt_text_json(FILE *stream, const struct store_failed_attempt *failed)
     fprintf(stream, "%" PRIu64, failed->retry.delay_ns);
   else
     fputs("null", stream);
+  fprintf(stream, ",\"spent_ns\":%" PRIu64, failed->retry.spent_ns);
+  if (failed->retry.total_ns > 0)
+    fprintf(stream, ",\"total_ns\":%" PRIu64, failed->retry.total_ns);
+  if (failed->retry.policy != NULL) {
+    fputs(",\"policy\":", stream);
+    command_json_string(stream, failed->retry.policy, strlen(failed->retry.policy));
+  }
 }

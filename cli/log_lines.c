@@ -37,6 +37,7 @@ static void collect_ended(const struct store_failed_attempt *failed, void *conte
   struct log_ended *ended = &grown[lines->ended_count++];
   *ended = (struct log_ended){.number = failed->number, .failed = *failed};
   snprintf(ended->ended, sizeof ended->ended, "%s", failed->ended);
+  snprintf(ended->policy, sizeof ended->policy, "%s", failed->retry.policy != NULL ? failed->retry.policy : "");
 }
 
 static int load_ended(struct log_lines *lines, struct failure *failure)
@@ -77,6 +78,7 @@ static void print_ended(const struct log_lines *lines, const struct log_ended *e
   char time[FORMAT_TIME_SIZE];
 
   failed.ended = ended->ended;
+  failed.retry.policy = ended->policy[0] != '\0' ? ended->policy : NULL;
   if (lines->json) {
     fputs("{\"event\":\"attempt_ended\",", stdout);
     attempt_text_json(stdout, &failed);

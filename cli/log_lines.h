@@ -3,6 +3,7 @@
 #ifndef PERDURE_CLI_LOG_LINES_H
 #define PERDURE_CLI_LOG_LINES_H
 
+#include "journal/retry_rules.h"
 #include "supervisor/region_marks.h"
 #include "supervisor/run_read.h"
 #include "supervisor/store_retry.h"
@@ -10,7 +11,8 @@
 struct log_ended {
   unsigned number;
   char ended[32];
-  struct store_failed_attempt failed; /* its `ended` is the one above */
+  char policy[RETRY_NAME_SIZE]; /* "": none */
+  struct store_failed_attempt failed; /* its `ended` and its policy are those above */
 };
 
 struct log_lines {

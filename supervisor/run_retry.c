@@ -148,6 +148,7 @@ int run_retry_decide(struct run_attempt *attempt, const struct analysis *analysi
   return write_decision(attempt, &clock, &(struct store_retry){
     .attempt = attempt->number, .place = place, .failure = retry->failures,
     .max_attempts = retry->max_attempts, .again = retry->again, .delay_ns = retry->delay_ns,
+    .policy = retry->name, .spent_ns = retry->spent_ns, .total_ns = retry->name == NULL ? retry->total_ns : 0,
   }, failure);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Table retry(attempt INTEGER PRIMARY KEY, place, failure, max_attempts, delay_ns): one row for each attempt that
- * died and was looked at by the retry policy. */
+/* Table retry(attempt INTEGER PRIMARY KEY, place, failure, max_attempts, delay_ns, policy, spent_ns, total_ns): one row for
+ * each attempt that died and was looked at by the retry policy. */
 #ifndef PERDURE_SUPERVISOR_STORE_RETRY_H
 #define PERDURE_SUPERVISOR_STORE_RETRY_H
 
@@ -13,6 +13,9 @@ struct store_retry {
   uint32_t max_attempts; /* of the policy that held */
   bool again;            /* another attempt was to follow, after: */
   uint64_t delay_ns;
+  const char *policy;    /* its name, valid during the visit; NULL: it has none */
+  uint64_t spent_ns;     /* since the first failure at that place */
+  uint64_t total_ns;     /* that it may take; 0: as long as it does, or the policy with that name says */
 };
 /* A transaction of its own, or the caller's. */
 int store_retry_add(struct store *store, const struct store_retry *retry, struct failure *failure);

@@ -28,7 +28,7 @@ setup() {
   await_death "$child"
   run -0 perdure status job
   assert_line --regexp '^state: +unfinished'
-  assert_equal "$(perdure retries job | awk '{print $4, $5}')" 'interrupted '
+  assert_equal "$(perdure retries job | awk 'NR == 1 { print $4, $5 }')" 'interrupted '
   assert_regex "$(perdure log job | tail -n 1)" '^[0-9:.]+ attempt 1: interrupted$'
   "$PERDURE" resume -q job &
   supervisor=$!
