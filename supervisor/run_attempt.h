@@ -130,6 +130,9 @@ int run_tail_make(struct run_attempt *attempt, const struct run_beginning *begin
 /* run_conclude.c: after the end of the program and the drain: state, lines, tidying. */
 int run_conclude(struct run_attempt *attempt, const struct run_end *end, int *ret_status,
                  struct failure *failure);
+/* The program has exited, and that or what it did last cannot be stored, because of `why`. Returns `error`. */
+int run_fail_unstored(const struct run_attempt *attempt, int error, const struct failure *why, int *ret_status,
+                      struct failure *failure);
 /* Writes down that the program has exited, and removes what only an unfinished run needs. */
 int run_finish(struct run_attempt *attempt, int exit_status, struct failure *failure);
 /* Removes what a finished run does not need: run_place_tidy(). */

@@ -371,6 +371,14 @@ static int conclude_exited(struct run_attempt *attempt, int status, int *ret_sta
                               : run_finish(attempt, status, failure);
 }
 
+int run_fail_unstored(const struct run_attempt *attempt, int error, const struct failure *why, int *ret_status,
+                      struct failure *failure)
+{
+  *ret_status = RUN_EXIT_FAILED;
+  return failure_set(failure, error, "run %s has ended, and the newest part of its journal cannot be stored: %.800s; it is kept; "
+                     "put that right, and run the same command again", attempt->place.id, why->text);
+}
+
 int run_conclude(struct run_attempt *attempt, const struct run_end *end, int *ret_status,
                  struct failure *failure)
 {
@@ -390,5 +398,11 @@ int run_conclude(struct run_attempt *attempt, const struct run_end *end, int *re
     if (error < 0)
       return error;
   }
-  return conclude_exited(attempt, end->status, ret_status, failure);
+  int error = conclude_exited(attempt, end->status, ret_status, failure);
+  if (error < 0) {
+    struct failure why = *failure;
+
+    return run_fail_unstored(attempt, error, &why, ret_status, failure);
+  }
+  return 0;
 }

@@ -181,12 +181,8 @@ int run_attempt_run(struct run_attempt *attempt, bool drained, struct run_end *r
     return failure_set(failure, -ESTALE, "run %s: %.800s; it is ended here, and nothing more of it is done", attempt->place.id,
                        drain_failure.text);
   }
-  if (error == 0 && drain_error < 0) {
-    *ret_status = RUN_EXIT_FAILED;
-    return failure_set(failure, drain_error, "run %s has ended, and the newest part of its journal "
-                       "cannot be stored: %.800s; it is kept; put that right, and run the same "
-                       "command again", attempt->place.id, drain_failure.text);
-  }
+  if (error == 0 && drain_error < 0)
+    return run_fail_unstored(attempt, drain_error, &drain_failure, ret_status, failure);
   return error;
 }
 
