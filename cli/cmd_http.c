@@ -21,6 +21,7 @@ static int collect(struct run_reader *reader, struct exchanges *exchanges, struc
 int cmd_http(const struct command_line *line)
 {
   struct exchanges exchanges = {0};
+  struct run_rewound rewound = {0};
   struct run_reader *reader;
   struct run_place place;
   struct failure failure;
@@ -32,11 +33,14 @@ int cmd_http(const struct command_line *line)
       command_reader(line, &place, 1, &reader, &failure) < 0)
     return command_fail("%s", failure.text);
   error = collect(reader, &exchanges, &failure);
+  if (error == 0)
+    error = run_rewound_load(run_reader_store(reader), &rewound, &failure);
   run_reader_close(reader);
   if (error == 0 && line->given[OPTION_JSON])
-    exchange_text_array(stdout, &exchanges);
+    exchange_text_array(stdout, &exchanges, &rewound);
   else if (error == 0)
-    exchange_text_table(stdout, &exchanges);
+    exchange_text_table(stdout, &exchanges, &rewound);
+  run_rewound_release(&rewound);
   exchanges_release(&exchanges);
   return error < 0 ? command_fail("%s", failure.text) : command_finish_output(0);
 }

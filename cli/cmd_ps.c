@@ -9,7 +9,7 @@
 static const char *state_of(const struct run_command *command, bool live, char room[24])
 {
   if (!command->ended)
-    return live ? "running" : "unfinished";
+    return command->taken_back ? "ended" : live ? "running" : "unfinished";
   if (command->status > 128)
     snprintf(room, 24, "SIG%s", sigabbrev_np(command->status - 128) != NULL ? sigabbrev_np(command->status - 128) : "?");
   else
@@ -25,22 +25,22 @@ static double seconds_of(const struct run_command *command)
 static void print_line(const struct run_command *command, bool live)
 {
   char state[24];
-  printf("%7d  %-10s %9.3f s  %7" PRIu64 "  %8u  %*s%s%s\n", command->pid, state_of(command, live, state),
+  printf("%7d  %-10s %9.3f s  %7" PRIu64 "  %8u  %*s%s%s%s\n", command->pid, state_of(command, live, state),
          seconds_of(command), command->changes, command->attempts, (int)(2 * command->depth), "",
-         command->words != NULL ? command->words : "(as its parent)", command->opaque ? "  [one step]" : "");
+         command->words != NULL ? command->words : "(as its parent)", command->opaque ? "  [one step]" : "", command->taken_back ? "  [taken back]" : "");
 }
 
 static void print_object(const struct run_commands *tree, size_t i, bool live)
 {
   const struct run_command *command = &tree->list[i];
   printf("%s{\"process\":%d,\"parent\":%d,\"state\":\"%s\",", i > 0 ? ",\n " : "", command->pid,
-         i == 0 ? 0 : tree->list[command->parent].pid, command->ended ? "ended" : live ? "running" : "unfinished");
+         i == 0 ? 0 : tree->list[command->parent].pid, command->ended || command->taken_back ? "ended" : live ? "running" : "unfinished");
   if (command->ended)
     printf("\"status\":%d,", command->status);
   printf("\"began_ns\":%" PRIu64 ",\"duration_ns\":%" PRIu64 ",\"changes\":%" PRIu64
-         ",\"attempts\":%u,\"one_step\":%s,\"command\":", command->began_ns,
+         ",\"attempts\":%u,\"one_step\":%s,\"taken_back\":%s,\"command\":", command->began_ns,
          command->ended_ns > command->began_ns ? command->ended_ns - command->began_ns : 0, command->changes,
-         command->attempts, command->opaque ? "true" : "false");
+         command->attempts, command->opaque ? "true" : "false", command->taken_back ? "true" : "false");
   if (command->words != NULL)
     command_json_string(stdout, command->words, strlen(command->words));
   else
@@ -59,13 +59,19 @@ static void print_tree(const struct run_commands *tree, size_t root, bool live)
 
 int command_print_tree(const struct command_line *line, const struct run_place *place, struct run_reader *reader)
 {
+  struct run_rewound rewound;
   struct run_commands tree;
   struct run_info info;
   struct failure failure;
 
   if (run_info_read(place, line->given[OPTION_SECRETS], &info, &failure) < 0)
     return command_fail("%s", failure.text);
-  if (run_commands_load(reader, info.command, &tree, &failure) < 0) {
+  int error = run_rewound_load(run_reader_store(reader), &rewound, &failure);
+  if (error == 0) {
+    error = run_commands_load(reader, info.command, &rewound, &tree, &failure);
+    run_rewound_release(&rewound);
+  }
+  if (error < 0) {
     run_info_release(&info);
     return command_fail("%s", failure.text);
   }

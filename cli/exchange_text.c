@@ -49,7 +49,7 @@ static void put_escaped(FILE *stream, const char *words)
   fwrite(buffer + 1, 1, length > 2 ? length - 2 : 0, stream);
 }
 
-void exchange_text_table(FILE *stream, const struct exchanges *exchanges)
+void exchange_text_table(FILE *stream, const struct exchanges *exchanges, const struct run_rewound *rewound)
 {
   if (exchanges->count > 0)
     fprintf(stream, "%6s  %-12s  %-7s %6s %10s %10s %12s %5s  %-8s  %-9s  %s\n", "SEQ", "TIME", "METHOD", "STATUS",
@@ -66,7 +66,7 @@ void exchange_text_table(FILE *stream, const struct exchanges *exchanges)
             (double)exchange->duration_ns / 1e6, exchange->sent_count,
             exchange_replayed(exchanges, exchange) ? "replayed" : "live", how_ended(exchange));
     put_escaped(stream, exchange->url);
-    fputc('\n', stream);
+    fputs(run_rewound_has(rewound, exchange->position) ? "  [taken back]\n" : "\n", stream);
   }
 }
 
@@ -100,13 +100,13 @@ static void put_members(FILE *stream, const struct exchange *exchange, bool repl
           exchange->resolved ? "true" : "false");
 }
 
-void exchange_text_array(FILE *stream, const struct exchanges *exchanges)
+void exchange_text_array(FILE *stream, const struct exchanges *exchanges, const struct run_rewound *rewound)
 {
   fputc('[', stream);
   for (size_t i = 0; i < exchanges->count; i++) {
     fputs(i > 0 ? ",\n{" : "{", stream);
     put_members(stream, &exchanges->list[i], exchange_replayed(exchanges, &exchanges->list[i]));
-    fputc('}', stream);
+    fprintf(stream, ",\"taken_back\":%s}", run_rewound_has(rewound, exchanges->list[i].position) ? "true" : "false");
   }
   fputs("]\n", stream);
 }

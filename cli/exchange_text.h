@@ -11,9 +11,9 @@
 /* Bytes of a body that are shown; the rest is counted. */
 #define EXCHANGE_BODY_SHOWN_MAX (256u << 10)
 
-/* All of a run's, as a table or a JSON array. */
-void exchange_text_table(FILE *stream, const struct exchanges *exchanges);
-void exchange_text_array(FILE *stream, const struct exchanges *exchanges);
+/* All of a run's, as a table or a JSON array, with a mark at what was taken back. */
+void exchange_text_table(FILE *stream, const struct exchanges *exchanges, const struct run_rewound *rewound);
+void exchange_text_array(FILE *stream, const struct exchanges *exchanges, const struct run_rewound *rewound);
 
 /* One exchange with what was sent and received, as far as it is recorded. */
 struct exchange_parts {

@@ -56,6 +56,11 @@ static struct run_command *add_process(struct run_commands *commands, uint32_t s
   return made;
 }
 
+static bool is_taken_back(const struct run_commands *commands, const struct journal_entry *entry)
+{
+  return commands->rewound != NULL && run_rewound_has(commands->rewound, entry->position);
+}
+
 static int add_child(struct run_commands *commands, const struct journal_entry *intent)
 {
   const struct run_command *maker = process_of(commands, intent->stream);
@@ -66,6 +71,7 @@ static int add_child(struct run_commands *commands, const struct journal_entry *
   if (made == NULL)
     return -ENOMEM;
   made->began_ns = intent->time_ns;
+  made->taken_back = is_taken_back(commands, intent);
   return 0;
 }
 
@@ -91,6 +97,8 @@ static void take_end(struct run_commands *commands, const struct journal_entry *
     struct run_command *command = &commands->list[i];
     if (command->pid != pid)
       continue;
+    if (is_taken_back(commands, wait) && !command->taken_back)
+      return;
     command->status = status;
     if (!command->ended)
       command->ended_ns = wait->time_ns;
@@ -120,6 +128,16 @@ static int take_thread(struct run_commands *commands, const struct journal_entry
   return 0;
 }
 
+/* Of a command that has not been taken back itself: what it began there, and how that ended. */
+static int take_taken_back(struct run_commands *commands, const struct journal_entry *entry)
+{
+  if (entry->kind == JOURNAL_INTENT)
+    return add_child(commands, entry);
+  if (entry->kind == JOURNAL_COMPLETE)
+    take_end(commands, entry);
+  return 0;
+}
+
 static int take(struct run_commands *commands, const struct journal_entry *entry)
 {
   if (entry->kind == JOURNAL_ATTEMPT) {
@@ -136,6 +154,8 @@ static int take(struct run_commands *commands, const struct journal_entry *entry
   struct run_command *command = process_of(commands, entry->stream);
   if (command == NULL)
     return 0;
+  if (is_taken_back(commands, entry) && !command->taken_back)
+    return take_taken_back(commands, entry);
   if (command->attempts == 0 || commands->attempt >= command->first_attempt + command->attempts)
     command->attempts = commands->attempt - command->first_attempt + 1;
   if (!command->ended)
@@ -171,10 +191,10 @@ int run_commands_read(struct run_commands *commands, struct run_reader *reader, 
   return error;
 }
 
-int run_commands_load(struct run_reader *reader, const char *command, struct run_commands *ret_commands,
-                      struct failure *failure)
+int run_commands_load(struct run_reader *reader, const char *command, const struct run_rewound *rewound,
+                      struct run_commands *ret_commands, struct failure *failure)
 {
-  struct run_commands commands = {0};
+  struct run_commands commands = {.rewound = rewound};
   int error = run_commands_read(&commands, reader, failure);
 
   if (error == 0 && commands.count > 0 && commands.list[0].words == NULL) {

@@ -254,6 +254,9 @@ SCRIPT
   assert_regex "$stderr" 'the request curl_easy_perform\("POST", "http://127.0.0.1:[0-9]+/busy"\) \(.* 22\) failed; attempt 2 of 3'
   assert_equal "$(cut -d' ' -f1,2 web.log | paste -sd,)" 'POST /first,POST /busy,POST /busy,POST /busy'
   assert_equal "$(cut -d' ' -f3 web.log | sort -u | wc -l)" 2
+  # The two that failed are forgotten, and are still shown.
+  assert_equal "$(perdure http --json job | jq -c '[.[] | [.status, .taken_back]]')" '[[200,false],[503,true],[503,true],[200,false]]'
+  assert_equal "$(perdure http job | grep -c '/busy  \[taken back\]$')" 2
 }
 
 @test "with --not-idempotent a request whose outcome is unknown is not sent again" {

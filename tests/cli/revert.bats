@@ -31,6 +31,12 @@ seq_of() {
   run -0 perdure status job
   assert_line --regexp '^state: +unfinished'
   assert_equal "$(perdure log job | grep -c '\[taken back\]$')" $((before - first_child))
+  # The shell itself is where it was, and the command after that place is not one of the run's any more.
+  run -0 perdure ps job
+  assert_line --regexp '^ *[0-9]+ +unfinished .* /bin/bash -c '
+  assert_equal "$(perdure ps job | grep -c '\[taken back\]$')" 1
+  assert_equal "$(perdure ps --json job | jq -c '[.[] | [.state, .taken_back]]')" \
+    '[["unfinished",false],["ended",false],["ended",true]]'
   run_durable -q --id job -- /bin/bash -c "$appending"
   assert_equal "$status" 5
   assert_equal "$(xargs < out)" 'one two three three'
