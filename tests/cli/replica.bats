@@ -122,3 +122,20 @@ put_down() {
   assert_equal "$status" 4
   assert_equal "$(perdure sql --dir "$first" job 'select count(*), max(position) from entries')" "$before"
 }
+
+@test "a revert reaches the replica when the run goes on, and a fork has the replicas of its original" {
+  run_durable -q --id job --replica "$first" -- bash -c 'echo one >> out; (echo two >> out); (echo three >> out)'
+  assert_success
+  before=$(perdure log job)
+  seq=$(grep -m 1 'wait4.*= [0-9][0-9]*  ' <<< "$before" | grep -o '#[0-9]*' | cut -c 2-)
+  run -0 perdure fork job other --to "$seq"
+  run -0 perdure revert job --to "$seq"
+  assert_equal "$(perdure log --dir "$first" job)" "$before"
+  run -0 perdure resume -q job
+  assert_equal "$(paste -sd' ' out)" 'one two three three'
+  assert_equal "$(perdure log --dir "$first" job)" "$(perdure log job)"
+  perdure log --dir "$first" job | grep -q '\[taken back\]'
+  run -0 perdure resume -q other
+  assert_equal "$(paste -sd' ' out)" 'one two three three three'
+  assert_equal "$(perdure log --dir "$first" other)" "$(perdure log other)"
+}
