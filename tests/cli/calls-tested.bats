@@ -28,6 +28,7 @@ setup_file() {
       make_calls "$program" "$line_address" epoll
       cat "$made/plain" >> "$made/$program.journal"
       ;;
+    failing) make_calls "$program" plan ;;
     *) make_calls "$program" ;;
     esac
   done
@@ -50,6 +51,7 @@ make_calls() {
   local ended=0 wanted=0
   case $1 in
   identity) wanted=143 ;; # by a signal
+  failing) wanted=134 ;;  # it aborts
   output) wanted=3 ;; # it had no input
   esac
   [ $# -eq 1 ] || rm -rf ./*

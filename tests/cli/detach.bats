@@ -9,6 +9,14 @@ setup() {
   set_up_place
 }
 
+# What a test that failed has left would keep bats waiting.
+teardown() {
+  local pid
+  for pid in ${supervisor-} $(cat started 2> /dev/null); do
+    kill -9 "$pid" 2> /dev/null || true
+  done
+}
+
 # A script that ends with status 3 and leaves a daemon, which says that it is up, and waits until it may go on.
 write_leaving_script() {
   mkfifo up go
@@ -59,15 +67,19 @@ SCRIPT
   write_leaving_script
   sed -i 's/^exit 3/echo > waits; read -r _ < end; exit 3/' job
   mkfifo waits end
-  "$PERDURE" run -q --detach --id job -- /bin/bash job 3>&- &
+  local held
+  exec {held}<> waits # the line is written once more if the kill falls into it
+  "$PERDURE" run -q --detach --id job -- /bin/bash job 3>&- {held}>&- &
   supervisor=$!
-  read -t 10 -r _ <> waits
+  read -t 10 -r _ <&"$held"
   kill -9 "$supervisor"
   await_supervisor
   first=$(cat started)
-  "$PERDURE" run -q --id job -- /bin/bash job 3>&- &
+  "$PERDURE" run -q --id job -- /bin/bash job 3>&- {held}>&- &
   supervisor=$!
+  # Of the first attempt nothing reads from `end` any more.
   await_death "$first"
+  await_death "$(cat program)"
   echo > end
   await_supervisor
   assert_equal "$status" 3

@@ -21,7 +21,9 @@ static int plan(const char *name)
 
 int main(int argc, char **argv)
 {
-  if (argc > 1 && strcmp(argv[1], "plan") == 0)
+  if (argc < 2)
+    return 2;
+  if (strcmp(argv[1], "plan") == 0)
     return plan(argv[2]);
   struct perdure_retry_policy policy = {(uint32_t)atoi(argv[1]), 1000, 1000, 1, 0, 0};
   write(1, "begun\n", 6);
