@@ -2,26 +2,19 @@
 /* The bar. It writes only to stderr. */
 #include "cli/progress_bar.h"
 
+#include "supervisor/clock.h"
+
 #include <inttypes.h>
 #include <stdio.h>
-#include <time.h>
 #include <unistd.h>
 
 #define BAR_WIDTH 30
 #define BETWEEN_MS 100 /* a terminal is not to be written to more often */
 
-static int64_t monotonic_ms(void)
-{
-  struct timespec now;
-
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 void progress_bar_begin(struct progress_bar *bar)
 {
   *bar = (struct progress_bar){
-    .terminal = isatty(STDERR_FILENO) == 1, .began_ms = monotonic_ms(), .shown_ms = INT64_MIN / 2,
+    .terminal = isatty(STDERR_FILENO) == 1, .began_ms = clock_ns(CLOCK_MONOTONIC) / 1000000, .shown_ms = INT64_MIN / 2,
   };
 }
 
@@ -47,7 +40,7 @@ static void show_bar(const struct progress_bar *bar, uint64_t done, uint64_t tot
 
 void progress_bar_show(struct progress_bar *bar, uint64_t done, uint64_t total, const char *what)
 {
-  int64_t now_ms = monotonic_ms();
+  int64_t now_ms = clock_ns(CLOCK_MONOTONIC) / 1000000;
 
   if (done == 0)
     bar->began_ms = now_ms; /* what came before it does not tell how long the rest takes */

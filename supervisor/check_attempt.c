@@ -3,6 +3,8 @@
  * the command is killed by the kernel (PR_SET_PDEATHSIG). */
 #include "supervisor/check_attempt.h"
 
+#include "supervisor/clock.h"
+
 #include <assert.h>
 #include <ctype.h>
 #include <dirent.h>
@@ -15,7 +17,6 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define READ_CHUNK 65536
@@ -49,14 +50,6 @@ int check_attempt_prepare(struct failure *failure)
   if (signals_fd < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
     return failure_set(failure, -errno, "cannot watch the commands: %s", strerror(errno));
   return 0;
-}
-
-static int64_t monotonic_ms(void)
-{
-  struct timespec now;
-
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 /* In the child, up to exec. Errors go to `error_fd`. */
@@ -248,7 +241,7 @@ static int read_signals(void)
 static int watch(pid_t pid, struct channels *channels, unsigned timeout_s, struct check_end *end,
                  siginfo_t *died, struct failure *failure)
 {
-  int64_t deadline_ms = monotonic_ms() + (int64_t)timeout_s * 1000, left_ms;
+  int64_t deadline_ms = clock_ns(CLOCK_MONOTONIC) / 1000000 + (int64_t)timeout_s * 1000, left_ms;
   bool killed;
   int error = 0;
 
@@ -261,7 +254,7 @@ static int watch(pid_t pid, struct channels *channels, unsigned timeout_s, struc
 
     if (killed)
       return 0;
-    left_ms = deadline_ms - monotonic_ms();
+    left_ms = deadline_ms - clock_ns(CLOCK_MONOTONIC) / 1000000;
     if (left_ms <= 0)
       return -ETIMEDOUT;
     if (poll(wait, 3, left_ms > INT32_MAX ? INT32_MAX : (int)left_ms) < 0 && errno != EINTR)

@@ -4,6 +4,7 @@
 #include "supervisor/check.h"
 
 #include "supervisor/check_lane.h"
+#include "supervisor/clock.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -16,7 +17,6 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define LANES_MAX 64u
@@ -124,14 +124,6 @@ static int start_lanes(struct sweep *sweep)
   return error;
 }
 
-static int64_t now_ns(void)
-{
-  struct timespec now;
-
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
-}
-
 /* Gives the lane its next point, or sends it home. */
 static int hand_out(struct sweep *sweep, struct lane_process *lane)
 {
@@ -139,7 +131,7 @@ static int hand_out(struct sweep *sweep, struct lane_process *lane)
   struct check_report *report = sweep->report;
   uint64_t point;
 
-  if (options->within_s > 0 && sweep->handed_out > 0 && sweep->handed_out < report->points && now_ns() >= sweep->end_ns) {
+  if (options->within_s > 0 && sweep->handed_out > 0 && sweep->handed_out < report->points && clock_ns(CLOCK_MONOTONIC) >= sweep->end_ns) {
     report->points = sweep->handed_out;
     report->time_was_up = true;
   }
@@ -374,7 +366,7 @@ int check_sweep(const struct check_options *options, struct check_report *ret_re
   int error;
 
   assert(options->jobs > 0 && options->timeout_s > 0);
-  sweep.end_ns = now_ns() + options->within_s * INT64_C(1000000000);
+  sweep.end_ns = clock_ns(CLOCK_MONOTONIC) + options->within_s * INT64_C(1000000000);
   error = make_scratch(options, report.scratch, failure);
   if (error < 0)
     return error;

@@ -2,12 +2,13 @@
 /* Commands about one run: each is one call of redis_run.lua, or reads. A crash at any line: redis_run.h. */
 #include "supervisor/redis_run_internal.h"
 
+#include "supervisor/clock.h"
+
 #include <endian.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* Chunks are small deltas already; more effort costs more than it saves. */
 #define ZSTD_LEVEL 1
@@ -19,13 +20,6 @@
 
 /* redis_run.lua as it is. */
 extern const char redis_run_script[];
-
-static int64_t boottime_ns(void)
-{
-  struct timespec now;
-  clock_gettime(CLOCK_BOOTTIME, &now);
-  return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
 
 static void begin(struct command *command, const struct redis_run *run, const char *verb)
 {
@@ -148,7 +142,7 @@ int redis_run_claim(struct redis_run *run, const struct redis_claim *claim, stru
 {
   struct command command;
   redisReply *reply = NULL;
-  int64_t before_ns = boottime_ns();
+  int64_t before_ns = clock_ns(CLOCK_BOOTTIME);
   begin(&command, run, "claim");
   add(&command, claim->owner);
   add(&command, claim->name);
@@ -172,7 +166,7 @@ int redis_run_renew(struct redis_run *run, unsigned lease_ms, uint64_t *ret_next
 {
   struct command command;
   redisReply *reply = NULL;
-  int64_t before_ns = boottime_ns();
+  int64_t before_ns = clock_ns(CLOCK_BOOTTIME);
   begin_as_owner(&command, run, "renew");
   add_number(&command, lease_ms);
   int error = tell(run, &command, &reply, failure);
@@ -289,7 +283,7 @@ int redis_run_append(struct redis_run *run, const struct store_chunk *chunks, un
   int error = 0;
   for (unsigned done = 0; done < count && error == 0; done += CHUNKS_PER_COMMAND) {
     unsigned some = count - done < CHUNKS_PER_COMMAND ? count - done : CHUNKS_PER_COMMAND;
-    int64_t before_ns = boottime_ns();
+    int64_t before_ns = clock_ns(CLOCK_BOOTTIME);
     error = append_some(run, chunks + done, some, lease_ms, ret_next_seq, failure);
     if (error == 0 && lease_ms != REDIS_LEASE_KEEP)
       *ret_lease_until_ns = before_ns + (int64_t)lease_ms * 1000000;
@@ -352,7 +346,7 @@ int redis_run_append_and_wait(struct redis_run *run, const struct store_chunk *c
   struct appending appending;
   struct command wait;
   redisReply *replies[2];
-  int64_t before_ns = boottime_ns();
+  int64_t before_ns = clock_ns(CLOCK_BOOTTIME);
   int error = begin_append(run, &appending, chunk, 1, lease_ms, failure);
   begin_wait(&wait, replicas, timeout_ms);
   const struct redis_command both[2] = {{appending.command.words, appending.command.count}, {wait.words, wait.count}};
@@ -377,14 +371,14 @@ int redis_run_append_and_wait(struct redis_run *run, const struct store_chunk *c
 int redis_run_wait(struct redis_run *run, unsigned replicas, unsigned timeout_ms, unsigned *ret_acknowledged,
                    struct failure *failure)
 {
-  int64_t end_ns = boottime_ns() + (int64_t)timeout_ms * 1000000;
+  int64_t end_ns = clock_ns(CLOCK_BOOTTIME) + (int64_t)timeout_ms * 1000000;
   for (;;) {
-    int64_t left_ms = timeout_ms ? (end_ns - boottime_ns() + 999999) / 1000000 : WAIT_STEP_MS;
+    int64_t left_ms = timeout_ms ? (end_ns - clock_ns(CLOCK_BOOTTIME) + 999999) / 1000000 : WAIT_STEP_MS;
     unsigned step_ms = left_ms < 1 ? 1 : left_ms > WAIT_STEP_MS ? WAIT_STEP_MS : (unsigned)left_ms;
     int error = wait_once(run, replicas, step_ms, ret_acknowledged, failure);
     if (error != 0 || *ret_acknowledged >= replicas)
       return error;
-    if (timeout_ms && boottime_ns() >= end_ns)
+    if (timeout_ms && clock_ns(CLOCK_BOOTTIME) >= end_ns)
       return failure_set(failure, -ETIME, "%u of %u replicas of %s have the journal after %u ms", *ret_acknowledged, replicas,
                          redis_address_text(&run->address), timeout_ms);
   }

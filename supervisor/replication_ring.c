@@ -6,11 +6,11 @@
 
 #include "journal/entry.h"
 #include "supervisor/chunk_delta.h"
+#include "supervisor/clock.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* More than that is what the drain is for. */
 #define PART_SIZE (256u << 10)
@@ -57,13 +57,6 @@ static int take(struct replication *replication, uint64_t position, size_t *ret_
   return 0;
 }
 
-static int64_t realtime_ns(void)
-{
-  struct timespec now;
-  clock_gettime(CLOCK_REALTIME, &now);
-  return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 static int append(struct replication *replication, const struct store_chunk *chunk, unsigned replicas, unsigned step_ms,
                   struct redis_appended *ret_appended, struct failure *failure)
 {
@@ -87,7 +80,7 @@ int replication_ring_send(struct replication *replication, unsigned replicas, un
     return 0;
   const struct store_chunk chunk = {
     .first_seq = replication->next_seq, .first_position = position, .end_position = position + length, .entry_count = count,
-    .time_ns = realtime_ns(), .bytes = replication->ring_delta,
+    .time_ns = clock_ns(CLOCK_REALTIME), .bytes = replication->ring_delta,
     .length = chunk_delta_encode(replication->ring_bytes, length, replication->ring_delta)};
   int error = append(replication, &chunk, replicas, step_ms, &appended, failure);
   if (error == -EILSEQ) { /* a replica that lacked entries is the primary now: the drain has them */

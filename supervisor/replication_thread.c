@@ -2,6 +2,7 @@
 /* The thread that sends what is drained, keeps the lease, and tells the program who has acknowledged what. It owns nothing
  * that a crash could lose. */
 #include "supervisor/replication_internal.h"
+#include "supervisor/clock.h"
 #include "supervisor/thread.h"
 
 #include <errno.h>
@@ -19,20 +20,13 @@
 /* How long WAIT may hold up what else there is to do: this, and no more than a quarter of a lease. */
 #define WAIT_STEP_MS_MAX 500u
 
-static int64_t boottime_ns(void)
-{
-  struct timespec now;
-  clock_gettime(CLOCK_BOOTTIME, &now);
-  return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 void replication_has_lease(struct replication *replication, int64_t lease_until_ns)
 {
   replication->lease_until_ns = lease_until_ns;
   if (!replication->header)
     return;
   struct tail_replication *shared = &replication->header->replication;
-  bool had_ended = atomic_load(&shared->lease_until_ns) <= boottime_ns();
+  bool had_ended = atomic_load(&shared->lease_until_ns) <= clock_ns(CLOCK_BOOTTIME);
   atomic_store(&shared->lease_until_ns, lease_until_ns);
   if (had_ended)
     acknowledgements_tell(shared);
@@ -40,7 +34,7 @@ void replication_has_lease(struct replication *replication, int64_t lease_until_
 
 bool replication_lease_is_old(const struct replication *replication)
 {
-  return boottime_ns() > replication->lease_until_ns - (int64_t)replication->options.lease_ms * 1000000 * 2 / 3;
+  return clock_ns(CLOCK_BOOTTIME) > replication->lease_until_ns - (int64_t)replication->options.lease_ms * 1000000 * 2 / 3;
 }
 
 static int renew(struct replication *replication, struct failure *failure)
@@ -78,7 +72,7 @@ static unsigned step_ms(const struct replication *replication)
 /* Nobody is told of a replica that is only slow. */
 static void report_count(struct replication *replication, unsigned wanted, unsigned count)
 {
-  int64_t now_ns = boottime_ns();
+  int64_t now_ns = clock_ns(CLOCK_BOOTTIME);
   if (count >= wanted) {
     if (replication->short_said)
       replication_say(replication, SAY_ERROR, "run %s: enough replicas have the journal again", replication->run_id);
@@ -186,8 +180,8 @@ static bool is_final(const struct replication *replication, int error)
     return true;
   /* A replica that lacked this claim is the primary now, and knows the owner before: if that one lives, it says so again. */
   if (error == -EBUSY)
-    return boottime_ns() > replication->lease_until_ns + (int64_t)replication->options.lease_ms * 1000000;
-  return error != 0 && replication->options.stop_on_loss && boottime_ns() > replication->lease_until_ns;
+    return clock_ns(CLOCK_BOOTTIME) > replication->lease_until_ns + (int64_t)replication->options.lease_ms * 1000000;
+  return error != 0 && replication->options.stop_on_loss && clock_ns(CLOCK_BOOTTIME) > replication->lease_until_ns;
 }
 
 static void report(struct replication *replication, int error, int last, const struct failure *failure)

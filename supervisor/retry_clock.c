@@ -3,6 +3,7 @@
 #include "supervisor/retry_clock.h"
 
 #include "supervisor/boot_id.h"
+#include "supervisor/clock.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -10,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
-#include <time.h>
 
 #define CLOCK_KEY "retry_clock"
 
@@ -36,13 +36,6 @@ struct retry_clock retry_clock_advance(const struct retry_clock *before, uint64_
       __builtin_add_overflow(before->spent_ns, retry_elapsed_ns(&before->moment, now), &clock.spent_ns))
     clock.spent_ns = UINT64_MAX;
   return clock;
-}
-
-static int64_t clock_ns(clockid_t clock)
-{
-  struct timespec now;
-  clock_gettime(clock, &now);
-  return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
 int retry_moment_now(struct retry_moment *ret_moment)

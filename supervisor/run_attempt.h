@@ -53,9 +53,6 @@ struct run_attempt {
 void run_say(const struct run_attempt *attempt, enum run_loudness loudness, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* CLOCK_MONOTONIC, for how long something took. */
-int64_t run_now_ns(void);
-
 /* run_prepare.c: a new run up to where its program can be spawned. *ret_status as run_start(). On
  * failure the run's directory is empty again. */
 int run_prepare(struct run_attempt *attempt, int *ret_status, struct failure *failure);

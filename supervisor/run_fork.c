@@ -4,6 +4,7 @@
 #include "supervisor/run_cut.h"
 
 #include "supervisor/check_tree.h"
+#include "supervisor/clock.h"
 #include "supervisor/store_copy.h"
 
 #include <dirent.h>
@@ -11,7 +12,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 /* Kept files are known by their inode: another name for each, not a copy. They are never written to. */
@@ -66,15 +66,13 @@ static int name_it(struct store *store, void *context, struct failure *failure)
 {
   const struct naming *naming = context;
   char from[RUN_ID_SIZE + 32];
-  struct timespec now;
 
-  clock_gettime(CLOCK_REALTIME, &now);
   snprintf(from, sizeof from, "%s %llu", naming->cut->place.id, (unsigned long long)naming->cut->seq);
   int error = store_meta_set_text(store, "id", naming->to->id, failure);
   if (error == 0)
     error = store_meta_set_text(store, "forked_from", from, failure);
   if (error == 0)
-    error = store_meta_set_number(store, "created_ns", (int64_t)now.tv_sec * 1000000000 + now.tv_nsec, failure);
+    error = store_meta_set_number(store, "created_ns", clock_ns(CLOCK_REALTIME), failure);
   return error;
 }
 

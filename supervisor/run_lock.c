@@ -3,6 +3,8 @@
  * dies with this process is released by the kernel, and a killed remnant is one that had to go. */
 #include "supervisor/run_lock.h"
 
+#include "supervisor/clock.h"
+
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
@@ -15,19 +17,10 @@
 #include <sys/file.h>
 #include <sys/pidfd.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #define REMNANT_WAIT_MS_MAX 10000
 #define REMNANT_BATCH 64
-
-static int64_t monotonic_ms(void)
-{
-  struct timespec now;
-
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 static pid_t read_pid(int fd)
 {
@@ -181,10 +174,10 @@ static unsigned kill_holders(const struct stat *file, struct pollfd *ret_pidfds)
 static void wait_for_all(struct pollfd *pidfds, unsigned count, int64_t deadline_ms)
 {
   for (unsigned i = 0; i < count; i++) {
-    int64_t left = deadline_ms - monotonic_ms();
+    int64_t left = deadline_ms - clock_ns(CLOCK_MONOTONIC) / 1000000;
 
     while (left > 0 && poll(&pidfds[i], 1, (int)left) < 0 && errno == EINTR)
-      left = deadline_ms - monotonic_ms();
+      left = deadline_ms - clock_ns(CLOCK_MONOTONIC) / 1000000;
     close(pidfds[i].fd);
   }
 }
@@ -193,7 +186,7 @@ static void wait_for_all(struct pollfd *pidfds, unsigned count, int64_t deadline
 static int end_holders(const struct run_place *place, int fd, unsigned *ret_ended,
                        struct failure *failure)
 {
-  int64_t deadline_ms = monotonic_ms() + REMNANT_WAIT_MS_MAX;
+  int64_t deadline_ms = clock_ns(CLOCK_MONOTONIC) / 1000000 + REMNANT_WAIT_MS_MAX;
   struct pollfd pidfds[REMNANT_BATCH];
   unsigned count, ended = 0;
   struct stat file;
@@ -204,7 +197,7 @@ static int end_holders(const struct run_place *place, int fd, unsigned *ret_ende
   while ((count = kill_holders(&file, pidfds)) > 0) {
     wait_for_all(pidfds, count, deadline_ms);
     ended += count;
-    if (monotonic_ms() >= deadline_ms)
+    if (clock_ns(CLOCK_MONOTONIC) / 1000000 >= deadline_ms)
       return failure_set(failure, -EBUSY, "processes of an earlier attempt of run %s do not end: "
                          "they were killed and still hold %s/lock; find them with fuser(1)",
                          place->id, place->directory);

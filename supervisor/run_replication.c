@@ -3,6 +3,7 @@
  * fetched again. */
 #include "supervisor/run_replication.h"
 
+#include "supervisor/clock.h"
 #include "supervisor/replication.h"
 #include "supervisor/run_replicas.h"
 
@@ -12,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define IDENTITY_SIZE 33
@@ -108,7 +108,7 @@ static int fetch(struct run_attempt *attempt, struct failure *failure)
 {
   struct store *store = NULL;
   char path[PATH_MAX];
-  int64_t began_ns = run_now_ns();
+  int64_t began_ns = clock_ns(CLOCK_MONOTONIC);
   int error = run_place_clear(&attempt->place, failure);
 
   if (error == 0)
@@ -126,7 +126,7 @@ static int fetch(struct run_attempt *attempt, struct failure *failure)
   if (error < 0)
     return error;
   run_say(attempt, SAY_NOTICE, "run %s: taken over from another machine", attempt->place.id);
-  run_say(attempt, SAY_DETAIL, "run %s: fetched in %.1f ms", attempt->place.id, (double)(run_now_ns() - began_ns) / 1e6);
+  run_say(attempt, SAY_DETAIL, "run %s: fetched in %.1f ms", attempt->place.id, (double)(clock_ns(CLOCK_MONOTONIC) - began_ns) / 1e6);
   return error;
 }
 

@@ -8,6 +8,7 @@
 #include "supervisor/run_replication.h"
 
 #include "journal/call_table.h"
+#include "supervisor/clock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 int run_drain_left(const struct run_place *place, struct store *store, enum run_state state, struct tail_file *ret_tail,
@@ -135,19 +135,11 @@ int run_feed_cursor(const char *path, uint64_t *ret_cursor, struct failure *fail
   return 0;
 }
 
-int64_t run_now_ns(void)
-{
-  struct timespec now;
-
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 static int publish(struct run_attempt *attempt, struct analysis *analysis,
                    struct run_beginning *beginning, struct failure *failure)
 {
   char feed[PATH_MAX], kept[PATH_MAX];
-  int64_t began_ns = run_now_ns();
+  int64_t began_ns = clock_ns(CLOCK_MONOTONIC);
   int error;
 
   run_place_path(&attempt->place, "feed", feed);
@@ -155,7 +147,7 @@ static int publish(struct run_attempt *attempt, struct analysis *analysis,
   error = recover_publish(analysis, attempt->store, beginning->verdicts, beginning->verdict_count, kept,
                           feed, &beginning->feed_size, failure);
   run_say(attempt, SAY_DETAIL, "run %s: the replay feed was written in %.1f ms", attempt->place.id,
-          (double)(run_now_ns() - began_ns) / 1e6);
+          (double)(clock_ns(CLOCK_MONOTONIC) - began_ns) / 1e6);
   return error < 0 ? error : run_feed_cursor(feed, &beginning->feed_cursor, failure);
 }
 
@@ -295,14 +287,14 @@ static int recover(struct run_attempt *attempt, struct run_beginning *beginning,
   struct failed_effect failed;
   struct analysis *analysis;
   size_t count = 0;
-  int64_t began_ns = run_now_ns();
+  int64_t began_ns = clock_ns(CLOCK_MONOTONIC);
   int error = run_analyse(attempt->store, &analysis, failure);
 
   if (error < 0)
     return error;
   analysis_summary(analysis, &summary);
   run_say(attempt, SAY_DETAIL, "run %s: %" PRIu64 " entries were verified and analysed in %.1f ms", attempt->place.id,
-          summary.entry_count, (double)(run_now_ns() - began_ns) / 1e6);
+          summary.entry_count, (double)(clock_ns(CLOCK_MONOTONIC) - began_ns) / 1e6);
   if (summary.beginning_lost) {
     analysis_free(analysis);
     return failure_set(failure, -EBADMSG, "the journal of run %s is damaged: the entry with which its program "

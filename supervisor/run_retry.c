@@ -3,6 +3,7 @@
  * command goes on with, and whose count begins anew. */
 #include "supervisor/run_retry.h"
 
+#include "supervisor/clock.h"
 #include "supervisor/retry_clock.h"
 #include "supervisor/run_attempt.h"
 #include "supervisor/run_interrupt.h"
@@ -152,18 +153,10 @@ int run_retry_decide(struct run_attempt *attempt, const struct analysis *analysi
   }, failure);
 }
 
-static int64_t boottime_ns(void)
-{
-  struct timespec now;
-
-  clock_gettime(CLOCK_BOOTTIME, &now);
-  return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 bool run_retry_wait(const struct run_attempt *attempt, int *ret_signal)
 {
   uint64_t delay_ns = attempt->retry.delay_ns;
-  int64_t end_ns = boottime_ns() + (int64_t)(delay_ns < INT64_MAX / 2 ? delay_ns : INT64_MAX / 2), left_ns;
+  int64_t end_ns = clock_ns(CLOCK_BOOTTIME) + (int64_t)(delay_ns < INT64_MAX / 2 ? delay_ns : INT64_MAX / 2), left_ns;
   sigset_t mask;
 
   /* They are blocked since before the first attempt: what came just after the program's death counts too. */
@@ -172,7 +165,7 @@ bool run_retry_wait(const struct run_attempt *attempt, int *ret_signal)
     if (attempt->inherited.actions[interrupts[i]].sa_handler != SIG_IGN)
       sigaddset(&mask, interrupts[i]);
   sigaddset(&mask, RUN_INTERRUPT_SIGNAL);
-  while ((left_ns = end_ns - boottime_ns()) >= 0) {
+  while ((left_ns = end_ns - clock_ns(CLOCK_BOOTTIME)) >= 0) {
     struct timespec left = {.tv_sec = left_ns / 1000000000, .tv_nsec = left_ns % 1000000000};
     int signal = sigtimedwait(&mask, NULL, &left);
 

@@ -9,22 +9,14 @@
 #include "journal/call_table.h"
 #include "journal/hash.h"
 #include "supervisor/boot_id.h"
+#include "supervisor/clock.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
-
-static uint64_t realtime_ns(void)
-{
-  struct timespec now;
-
-  clock_gettime(CLOCK_REALTIME_COARSE, &now);
-  return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 /* The run's own 16 bytes: a later run of the same name is another one. */
 static int identify(const struct run_attempt *attempt, uint8_t ret_identity[16], struct failure *failure)
@@ -92,7 +84,7 @@ static void append_beginning(struct tail_file *tail, const struct run_attempt *a
   struct tail_part parts[TAIL_OUTER_MAX];
   struct tail_draft draft = {
     .call = CALL_ID_JOURNAL, .kind = JOURNAL_ATTEMPT, .result = attempt->number,
-    .time_ns = realtime_ns(), .parts = parts,
+    .time_ns = (uint64_t)clock_ns(CLOCK_REALTIME_COARSE), .parts = parts,
     .part_count = describe(&attempt->descriptors, written, parts),
   };
 
@@ -104,7 +96,7 @@ static void append_beginning(struct tail_file *tail, const struct run_attempt *a
       continue;
     draft = (struct tail_draft){
       .stream = verdict->stream, .call = verdict->call, .kind = JOURNAL_RESULT,
-      .flags = JOURNAL_FLAG_RESOLVED, .result = verdict->result, .time_ns = realtime_ns(),
+      .flags = JOURNAL_FLAG_RESOLVED, .result = verdict->result, .time_ns = (uint64_t)clock_ns(CLOCK_REALTIME_COARSE),
     };
     tail_file_append(tail, &draft);
   }

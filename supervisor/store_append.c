@@ -1,22 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Entries into the store, and how far it reaches. Harmless at any crash: inside a transaction. */
 #include "supervisor/chunk_delta.h"
+#include "supervisor/clock.h"
 #include "supervisor/store_internal.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
-#include <time.h>
 
 /* meta: the end of the journal where gaps follow the last chunk. */
 #define META_SKIPPED_TO "skipped_to"
-
-static int64_t now_ns(void)
-{
-  struct timespec now;
-  clock_gettime(CLOCK_REALTIME, &now);
-  return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
 
 /* The entries as differences, in store->delta. */
 static int encode(struct store *store, const void *bytes, size_t length, size_t *ret_size,
@@ -59,7 +52,7 @@ int store_append(struct store *store, const void *bytes, size_t length, uint64_t
   sqlite3_bind_int64(append, 1, (sqlite3_int64)first_position);
   sqlite3_bind_int64(append, 2, (sqlite3_int64)end_position);
   sqlite3_bind_int64(append, 3, (sqlite3_int64)entry_count);
-  sqlite3_bind_int64(append, 4, now_ns());
+  sqlite3_bind_int64(append, 4, clock_ns(CLOCK_REALTIME));
   sqlite3_bind_blob(append, 5, store->delta, (int)size, SQLITE_STATIC);
   int code = sqlite3_step(append);
   error = code == SQLITE_DONE ? 0 : store_failed(store, code, "write to", failure);
@@ -113,7 +106,7 @@ int store_attempt_begin(struct store *store, unsigned number, uint64_t first_seq
   if (error != 0)
     return error;
   sqlite3_bind_int64(statement, 1, number);
-  sqlite3_bind_int64(statement, 2, now_ns());
+  sqlite3_bind_int64(statement, 2, clock_ns(CLOCK_REALTIME));
   sqlite3_bind_int64(statement, 3, (sqlite3_int64)first_seq);
   return store_finish(store, statement, "write to", failure);
 }
@@ -128,7 +121,7 @@ int store_attempt_end(struct store *store, unsigned number, const char *ended, i
   if (error != 0)
     return error;
   sqlite3_bind_int64(statement, 1, number);
-  sqlite3_bind_int64(statement, 2, now_ns());
+  sqlite3_bind_int64(statement, 2, clock_ns(CLOCK_REALTIME));
   sqlite3_bind_text(statement, 3, ended, -1, SQLITE_STATIC);
   sqlite3_bind_int(statement, 4, status);
   return store_finish(store, statement, "write to", failure);

@@ -12,6 +12,7 @@
 #include "supervisor/store_internal.h"
 
 #include "journal/tail.h"
+#include "supervisor/clock.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -20,7 +21,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -36,14 +36,12 @@ static const char schema[] =
 
 static int build_image(unsigned sync, unsigned char **ret_image, size_t *ret_size)
 {
-  struct timespec now;
-  clock_gettime(CLOCK_REALTIME, &now);
   char marks[512];
   snprintf(marks, sizeof marks,
            "PRAGMA application_id = %d; PRAGMA user_version = %d;"
            "INSERT INTO meta VALUES('sync', %u), ('created_ns', %lld); COMMIT;",
            STORE_APPLICATION_ID, STORE_VERSION, sync,
-           (long long)now.tv_sec * 1000000000 + now.tv_nsec);
+           (long long)clock_ns(CLOCK_REALTIME));
 
   sqlite3 *memory = NULL;
   int code = sqlite3_open_v2(":memory:", &memory, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL);
