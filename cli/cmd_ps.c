@@ -6,10 +6,16 @@
 #include <inttypes.h>
 #include <string.h>
 
+/* Of one that has no end in the journal. */
+static const char *open_state(const struct run_command *command, bool live)
+{
+  return command->taken_back ? "ended" : live ? "running" : "unfinished";
+}
+
 static const char *state_of(const struct run_command *command, bool live, char room[24])
 {
   if (!command->ended)
-    return command->taken_back ? "ended" : live ? "running" : "unfinished";
+    return open_state(command, live);
   if (command->status > 128)
     snprintf(room, 24, "SIG%s", sigabbrev_np(command->status - 128) != NULL ? sigabbrev_np(command->status - 128) : "?");
   else
@@ -27,14 +33,15 @@ static void print_line(const struct run_command *command, bool live)
   char state[24];
   printf("%7d  %-10s %9.3f s  %7" PRIu64 "  %8u  %*s%s%s%s\n", command->pid, state_of(command, live, state),
          seconds_of(command), command->changes, command->attempts, (int)(2 * command->depth), "",
-         command->words != NULL ? command->words : "(as its parent)", command->opaque ? "  [one step]" : "", command->taken_back ? "  [taken back]" : "");
+         command->words != NULL ? command->words : "(as its parent)", command->opaque ? "  [one step]" : "",
+         command->taken_back ? "  [taken back]" : "");
 }
 
 static void print_object(const struct run_commands *tree, size_t i, bool live)
 {
   const struct run_command *command = &tree->list[i];
   printf("%s{\"process\":%d,\"parent\":%d,\"state\":\"%s\",", i > 0 ? ",\n " : "", command->pid,
-         i == 0 ? 0 : tree->list[command->parent].pid, command->ended || command->taken_back ? "ended" : live ? "running" : "unfinished");
+         i == 0 ? 0 : tree->list[command->parent].pid, command->ended ? "ended" : open_state(command, live));
   if (command->ended)
     printf("\"status\":%d,", command->status);
   printf("\"began_ns\":%" PRIu64 ",\"duration_ns\":%" PRIu64 ",\"changes\":%" PRIu64

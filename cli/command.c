@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the subcommands share: saying, finding the run, finding the shim. */
 #include "cli/command.h"
-#include "supervisor/archive.h"
-#include "cli/progress_line.h"
 
+#include "cli/progress_line.h"
 #include "journal/tail.h"
+#include "supervisor/archive.h"
 #include "supervisor/redis_address.h"
 #include "supervisor/retry.h"
 #include "supervisor/retry_rules_parse.h"
@@ -50,17 +50,14 @@ static struct run_place unpacked;
 
 static void remove_unpacked(void)
 {
+  char path[PATH_MAX + 8];
   struct failure ignored;
 
   run_remove(&unpacked, &ignored);
   rmdir(unpacked.cache);
-  for (size_t length = strlen(unpacked.base); length > 0; length = 0) {
-    char path[PATH_MAX + 8];
-
-    snprintf(path, sizeof path, "%s/runs", unpacked.base);
-    rmdir(path);
-    rmdir(unpacked.base);
-  }
+  snprintf(path, sizeof path, "%s/runs", unpacked.base);
+  rmdir(path);
+  rmdir(unpacked.base);
 }
 
 static int unpack_archive(const struct command_line *line, const char *id, char *ret_base, struct failure *failure)

@@ -120,27 +120,16 @@ static int decompress(const char *path, struct bytes *ret_bytes, struct failure 
 
 /* ---- from the store ---- */
 
-struct filling {
-  struct store *store;
-  struct failure *failure;
-};
-
-static int put(const struct store_chunk *chunk, void *context)
-{
-  const struct filling *filling = context;
-  return store_chunk_put(filling->store, chunk, filling->failure);
-}
-
 static int fill(struct redis_run *run, struct store *store, const struct bytes *head, uint64_t next_seq, struct failure *failure)
 {
-  struct filling filling = {store, failure};
+  struct store_chunk_target target = {store, failure};
   uint64_t position, entry_count;
   int error = store_begin(store, failure);
   if (error != 0)
     return error;
   error = store_head_put(store, head->data, head->length, failure);
   if (error == 0)
-    error = redis_run_chunks(run, 0, put, &filling, failure);
+    error = redis_run_chunks(run, 0, store_chunk_put_to, &target, failure);
   if (error == 0)
     error = store_end(store, &position, &entry_count, failure);
   if (error == 0 && entry_count + 1 != next_seq)

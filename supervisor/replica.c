@@ -242,28 +242,17 @@ static int open_store(struct replica *replica, struct store *source, struct fail
 
 /* ---- copying ---- */
 
-struct copying {
-  struct store *store;
-  struct failure *failure;
-};
-
-static int put(const struct store_chunk *chunk, void *context)
-{
-  const struct copying *copying = context;
-  return store_chunk_put(copying->store, chunk, copying->failure);
-}
-
 /* What the run's own store has more. *ret_end: position; all below is on disk here. */
 static int copy_chunks(struct replica *replica, struct store *source, uint64_t *ret_end, struct failure *failure)
 {
-  struct copying copying = {replica->store, failure};
+  struct store_chunk_target target = {replica->store, failure};
   uint64_t before, count, after;
   int error = store_end(replica->store, &before, &count, failure);
   if (error == 0)
     error = store_begin(replica->store, failure);
   if (error != 0)
     return error;
-  error = store_chunks(source, count + 1, put, &copying, failure);
+  error = store_chunks(source, count + 1, store_chunk_put_to, &target, failure);
   if (error == 0)
     error = store_end(replica->store, &after, &count, failure);
   if (error != 0) {

@@ -121,20 +121,9 @@ int replication_reset(struct replication *replication, struct failure *failure)
 
 /* ---- fetching ---- */
 
-struct fetching {
-  struct store *store;
-  struct failure *failure;
-};
-
-static int put(const struct store_chunk *chunk, void *context)
-{
-  struct fetching *fetching = context;
-  return store_chunk_put(fetching->store, chunk, fetching->failure);
-}
-
 static int fetch_all(struct replication *replication, struct store *store, struct failure *failure)
 {
-  struct fetching fetching = {store, failure};
+  struct store_chunk_target target = {store, failure};
   char state[32];
   void *head;
   size_t length;
@@ -145,7 +134,7 @@ static int fetch_all(struct replication *replication, struct store *store, struc
   error = store_head_put(store, head, length, failure);
   free(head);
   if (error == 0)
-    error = redis_run_chunks(replication->run, 0, put, &fetching, failure);
+    error = redis_run_chunks(replication->run, 0, store_chunk_put_to, &target, failure);
   if (error == 0)
     error = store_end(store, &position, &entry_count, failure);
   if (error == 0 && entry_count + 1 != replication->next_seq)
@@ -186,13 +175,13 @@ static int end_of(struct store *store, uint64_t seq, uint64_t *ret_end, struct f
 
 static int take_all(struct replication *replication, struct store *store, struct failure *failure)
 {
-  struct fetching fetching = {store, failure};
+  struct store_chunk_target target = {store, failure};
   int error = store_begin(store, failure);
   if (error != 0)
     return error;
   error = store_chunks_forget(store, failure);
   if (error == 0)
-    error = redis_run_chunks(replication->run, 0, put, &fetching, failure);
+    error = redis_run_chunks(replication->run, 0, store_chunk_put_to, &target, failure);
   if (error == 0)
     error = store_commit(store, failure);
   else

@@ -232,3 +232,9 @@ int store_chunk_put(struct store *store, const struct store_chunk *chunk, struct
   sqlite3_bind_blob(statement, 6, chunk->bytes, (int)chunk->length, SQLITE_STATIC);
   return store_finish(store, statement, "write to", failure);
 }
+
+int store_chunk_put_to(const struct store_chunk *chunk, void *target)
+{
+  const struct store_chunk_target *to = target;
+  return store_chunk_put(to->store, chunk, to->failure);
+}

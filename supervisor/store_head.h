@@ -36,5 +36,11 @@ int store_chunks(struct store *store, uint64_t first_seq, int (*each)(const stru
 int store_chunks_forget(struct store *store, struct failure *failure);
 /* Inside a transaction. -EBADMSG: it does not follow on the last one. */
 int store_chunk_put(struct store *store, const struct store_chunk *chunk, struct failure *failure);
+/* The same for whoever visits chunks. */
+struct store_chunk_target {
+  struct store *store;
+  struct failure *failure;
+};
+int store_chunk_put_to(const struct store_chunk *chunk, void *target);
 
 #endif
