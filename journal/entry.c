@@ -31,6 +31,12 @@ const struct journal_segment *journal_find_segment(const struct journal_entry *e
   return NULL;
 }
 
+bool journal_flows(const struct journal_entry *entry)
+{
+  const struct journal_segment *segment = journal_find_segment(entry, SEGMENT_CHANNEL, -1);
+  return segment && segment->arg == JOURNAL_CHANNEL_FLOWS;
+}
+
 uint64_t journal_given_length(const struct journal_entry *entry)
 {
   const struct journal_segment *segment = journal_find_segment(entry, SEGMENT_OUTPUT, 0);

@@ -312,6 +312,8 @@ const struct journal_segment *journal_next_segment(const struct journal_entry *e
 /* The first segment of `type` (and of argument `arg`, unless arg is -1), or NULL. */
 const struct journal_segment *journal_find_segment(const struct journal_entry *entry, unsigned type,
                                                    int arg);
+/* Is it about a pipe that flows (JOURNAL_CHANNEL_FLOWS)? A write into one goes on with its intent, and was made in part. */
+bool journal_flows(const struct journal_entry *entry);
 
 /* How many bytes the program was given with a callback's entry, which has them or refers to them. */
 uint64_t journal_given_length(const struct journal_entry *entry);

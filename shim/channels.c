@@ -92,6 +92,22 @@ uint64_t channel_ahead(int fd, uint64_t length)
   return taken;
 }
 
+int64_t channel_write_rest(struct call *call, const struct io_vector *pieces, uint64_t count, uint64_t done)
+{
+  uint64_t skip = done;
+  if (!done)
+    return call_run(call);
+  while (count && skip >= pieces->length) {
+    skip -= pieces->length;
+    pieces++;
+    count--;
+  }
+  if (!count)
+    return (int64_t)done;
+  int64_t result = raw_syscall3(SYS_write, call->args[0], (uint64_t)(pieces->base + skip), pieces->length - skip);
+  return result < 0 ? (int64_t)done : (int64_t)done + result;
+}
+
 void channel_forget_ahead(uint64_t inode)
 {
   struct tail_ahead *pipe = find_ahead(inode, false);

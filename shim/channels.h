@@ -19,6 +19,8 @@ void channel_put(const struct call *call, const struct io_vector *pieces, uint64
 /* Live: how many bytes of the next write into a pipe or a stream pair have been read already: by a thread that went on
  * while the write, which the crash cut off, was under way. They count as written. */
 uint64_t channel_ahead(int fd, uint64_t length);
+/* Makes the write of these pieces without its first `done` bytes, in one call. Returns all that is written then, those included. */
+int64_t channel_write_rest(struct call *call, const struct io_vector *pieces, uint64_t count, uint64_t done);
 /* Replay: that pipe is another one from here on; what was read of it ahead of its writer came from elsewhere. */
 void channel_forget_ahead(uint64_t inode);
 /* Puts the bytes in a pipe that does not wait, which is made larger where it has to be. */

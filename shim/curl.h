@@ -217,9 +217,6 @@ static inline uint8_t *handle_scratch(struct curl_handle *handle)
 /* Of a request that only reads. */
 bool method_is_safe(const char *method);
 
-/* CLOCK_MONOTONIC, past all hooks. */
-uint64_t curl_monotonic_ns(void);
-
 /* Does a call come from the program, and is the run journaled? */
 bool curl_hooked(void);
 

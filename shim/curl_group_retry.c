@@ -9,19 +9,12 @@
 
 #include <time.h>
 
-uint64_t curl_monotonic_ns(void)
-{
-  struct timespec now;
-  raw_syscall2(SYS_clock_gettime, CLOCK_MONOTONIC, (uint64_t)&now);
-  return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 void group_retry_later(struct curl_group *group, struct curl_handle *handle, const struct curl_real *real)
 {
   uint64_t end_ns;
   real->multi_remove_handle(group->multi, handle->easy);
   handle->added = false;
-  handle->next_try_ns = __builtin_add_overflow(curl_monotonic_ns(), handle->delay_ns, &end_ns) ? UINT64_MAX : end_ns;
+  handle->next_try_ns = __builtin_add_overflow(engine_clock_ns(CLOCK_MONOTONIC), handle->delay_ns, &end_ns) ? UINT64_MAX : end_ns;
   group->waiting++;
 }
 
@@ -36,7 +29,7 @@ void group_forget_retry(struct curl_handle *handle)
 void group_retry_due(struct curl_group *group, const struct curl_real *real)
 {
   struct curl_handle *handle;
-  uint64_t now_ns = group->waiting ? curl_monotonic_ns() : 0;
+  uint64_t now_ns = group->waiting ? engine_clock_ns(CLOCK_MONOTONIC) : 0;
   for (uint32_t place = 0; group->waiting && (handle = group_next(group, &place));) {
     if (!handle->next_try_ns || handle->next_try_ns > now_ns)
       continue;
@@ -57,7 +50,7 @@ long group_retry_timeout(const struct curl_group *group, long timeout_ms)
   for (uint32_t place = 0; (handle = group_next(group, &place));)
     if (handle->next_try_ns && handle->next_try_ns < first_ns)
       first_ns = handle->next_try_ns;
-  now_ns = curl_monotonic_ns();
+  now_ns = engine_clock_ns(CLOCK_MONOTONIC);
   uint64_t left_ms = first_ns > now_ns ? (first_ns - now_ns - 1) / 1000000 + 1 : 0;
   if (left_ms > INT32_MAX)
     left_ms = INT32_MAX;

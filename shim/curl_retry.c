@@ -139,23 +139,16 @@ static struct holding holding_for(const struct curl_handle *handle, int code, ui
   return holding;
 }
 
-static uint64_t clock_ns(int clock)
-{
-  struct timespec now;
-  raw_syscall2(SYS_clock_gettime, (uint64_t)clock, (uint64_t)&now);
-  return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
-}
-
 /* Since the first failure. After a reboot the wall clock's word, but at least what the machine has been up. */
 static uint64_t spent_ns(const struct curl_handle *handle)
 {
   const struct journal_deadline *first = &handle->failed_first;
-  uint64_t boot_ns = clock_ns(CLOCK_BOOTTIME), real_ns;
+  uint64_t boot_ns = engine_clock_ns(CLOCK_BOOTTIME), real_ns;
   if (!first->boot_ns)
     return 0;
   if (raw_equal(first->boot_id, engine.tail.header->boot_id, sizeof first->boot_id))
     return boot_ns - first->boot_ns;
-  real_ns = clock_ns(CLOCK_REALTIME);
+  real_ns = engine_clock_ns(CLOCK_REALTIME);
   real_ns = real_ns > first->real_ns ? real_ns - first->real_ns : 0;
   return real_ns > boot_ns ? real_ns : boot_ns;
 }
@@ -223,8 +216,8 @@ static void note_failure(struct curl_handle *handle)
 {
   struct journal_deadline *first = &handle->failed_first;
   if (!first->boot_ns) {
-    first->boot_ns = clock_ns(CLOCK_BOOTTIME);
-    first->real_ns = clock_ns(CLOCK_REALTIME);
+    first->boot_ns = engine_clock_ns(CLOCK_BOOTTIME);
+    first->real_ns = engine_clock_ns(CLOCK_REALTIME);
     raw_copy(first->boot_id, engine.tail.header->boot_id, sizeof first->boot_id);
   }
   first->duration_ns = spent_ns(handle);

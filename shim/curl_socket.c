@@ -148,7 +148,7 @@ static int on_socket(void *easy, int fd, int what, void *data, void *own)
 static int on_timer(void *multi, long timeout_ms, void *data)
 {
   struct curl_group *group = data;
-  group->timer_ns = timeout_ms < 0 ? UINT64_MAX : curl_monotonic_ns() + (uint64_t)timeout_ms * 1000000;
+  group->timer_ns = timeout_ms < 0 ? UINT64_MAX : engine_clock_ns(CLOCK_MONOTONIC) + (uint64_t)timeout_ms * 1000000;
   timeout_ms = group_retry_timeout(group, timeout_ms);
   record(group, 0, JOURNAL_CALLBACK_TIMER, (uint64_t)timeout_ms, 0);
   return call_timer(group, timeout_ms);
@@ -156,7 +156,7 @@ static int on_timer(void *multi, long timeout_ms, void *data)
 
 void group_set_timer(struct curl_group *group)
 {
-  uint64_t now_ns = curl_monotonic_ns(), left_ns = group->timer_ns > now_ns ? group->timer_ns - now_ns : 0;
+  uint64_t now_ns = engine_clock_ns(CLOCK_MONOTONIC), left_ns = group->timer_ns > now_ns ? group->timer_ns - now_ns : 0;
   if (!group->timer_function)
     return;
   long timeout_ms = group_retry_timeout(group, group->timer_ns == UINT64_MAX ? -1 : (long)(left_ns / 1000000));

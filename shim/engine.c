@@ -186,6 +186,19 @@ uint64_t engine_now_ns(void)
   return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+uint64_t engine_clock_ns(int clock)
+{
+  struct timespec now = {0};
+  raw_syscall2(SYS_clock_gettime, (uint64_t)(int64_t)clock, (uint64_t)&now);
+  return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+void engine_nap(int64_t length_ns)
+{
+  const struct timespec length = {.tv_nsec = length_ns};
+  raw_syscall2(SYS_nanosleep, (uint64_t)&length, 0);
+}
+
 int64_t observe(struct call *call)
 {
   call_sign(call);

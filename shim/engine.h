@@ -236,6 +236,10 @@ void record_result(const struct call *call, int64_t result);
 void record_note(uint32_t once, const char *text);
 
 uint64_t engine_now_ns(void);
+/* What a clock says now, in ns, by the kernel and past the journal; 0: there is no such clock. */
+uint64_t engine_clock_ns(int clock);
+/* Rests so long, less than a second, past the journal, or until a signal comes. */
+void engine_nap(int64_t length_ns);
 /* A place where `perdure check` kills. Counts only in live mode. */
 void crash_point(void);
 
@@ -287,5 +291,13 @@ struct io_vector {
 void vector_scatter(const struct io_vector *pieces, uint64_t count, uint64_t offset,
                     const void *from, uint64_t length);
 uint64_t vector_length(const struct io_vector *pieces, uint64_t count);
+/* What a read or a write gives: its vector, or where it has none `one`, which is made of its bytes. */
+static inline const struct io_vector *call_pieces(const struct call *call, bool has_vector, struct io_vector *one,
+                                                  uint64_t *ret_count)
+{
+  *one = (struct io_vector){(uint8_t *)call->args[1], call->args[2]};
+  *ret_count = has_vector ? call->args[2] : 1;
+  return has_vector ? (const struct io_vector *)call->args[1] : one;
+}
 
 #endif

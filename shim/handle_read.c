@@ -251,9 +251,10 @@ static void give_reference(const struct call *call, const struct reading *readin
 
 static void read_flowing_again(const struct call *call, const struct reading *reading, uint64_t length)
 {
-  struct io_vector one = {(uint8_t *)call->args[1], call->args[2]};
-  pipe_flow_read_again(reading->fd, reading->vector ? (const struct io_vector *)call->args[1] : &one,
-                       reading->vector ? call->args[2] : 1, length);
+  struct io_vector one;
+  uint64_t count;
+  const struct io_vector *pieces = call_pieces(call, reading->vector, &one, &count);
+  pipe_flow_read_again(reading->fd, pieces, count, length);
 }
 
 static void follow(const struct reading *reading, int64_t result)
@@ -285,7 +286,7 @@ int64_t handle_read(struct call *call)
       const struct journal_segment *segment = journal_find_segment(entry, SEGMENT_REFERENCE, 1);
       if (segment)
         give_reference(call, &reading, entry, (const struct journal_reference *)segment->data);
-      if (pipe_flow_of(entry))
+      if (journal_flows(entry))
         read_flowing_again(call, &reading, (uint64_t)result);
       else if (descriptor_get(reading.fd)->kind == DESCRIPTOR_SOCKET)
         socket_follow_read(reading.fd, result, call->args[2]);

@@ -20,13 +20,6 @@ static struct timespec timespec_of(uint64_t ns)
   return (struct timespec){(time_t)(ns / SECOND), (long)(ns % SECOND)};
 }
 
-static uint64_t clock_ns(int clock)
-{
-  struct timespec now = {0};
-  raw_syscall2(SYS_clock_gettime, (uint64_t)clock, (uint64_t)&now);
-  return nanoseconds(&now);
-}
-
 /* ---- clocks ---- */
 
 /* The vDSO's own code where it was redirected, the call otherwise; both mean the same to the journal. */
@@ -85,12 +78,12 @@ static struct journal_deadline new_deadline(const struct sleeping *sleeping)
 {
   uint64_t wanted = nanoseconds(sleeping->wanted);
   if (sleeping->absolute) {
-    uint64_t now = clock_ns(sleeping->clock);
+    uint64_t now = engine_clock_ns(sleeping->clock);
     wanted = wanted > now ? wanted - now : 0;
   }
   struct journal_deadline deadline = {
-      .boot_ns = clock_ns(CLOCK_BOOTTIME) + wanted,
-      .real_ns = clock_ns(CLOCK_REALTIME) + wanted,
+      .boot_ns = engine_clock_ns(CLOCK_BOOTTIME) + wanted,
+      .real_ns = engine_clock_ns(CLOCK_REALTIME) + wanted,
       .duration_ns = wanted,
   };
   raw_copy(deadline.boot_id, engine.tail.header->boot_id, sizeof deadline.boot_id);
@@ -102,7 +95,7 @@ static uint64_t left_of(const struct journal_deadline *deadline)
 {
   bool same_boot = raw_equal(deadline->boot_id, engine.tail.header->boot_id, sizeof deadline->boot_id);
   uint64_t end = same_boot ? deadline->boot_ns : deadline->real_ns;
-  uint64_t now = clock_ns(same_boot ? CLOCK_BOOTTIME : CLOCK_REALTIME);
+  uint64_t now = engine_clock_ns(same_boot ? CLOCK_BOOTTIME : CLOCK_REALTIME);
   uint64_t left = end > now ? end - now : 0;
   return left < deadline->duration_ns ? left : deadline->duration_ns;
 }
@@ -187,7 +180,7 @@ int64_t handle_timerfd(struct call *call)
     const struct journal_entry *entry = replay_take(call, JOURNAL_COMPLETE);
     if (entry) {
       struct itimerspec again = *(const struct itimerspec *)call->args[2];
-      uint64_t wanted = nanoseconds(&again.it_value), now = clock_ns(CLOCK_REALTIME);
+      uint64_t wanted = nanoseconds(&again.it_value), now = engine_clock_ns(CLOCK_REALTIME);
       if (wanted && !(call->args[1] & TIMER_ABSTIME)) {
         uint64_t end = entry->time_ns + wanted;
         uint64_t left = end > now + 1 ? end - now : 1;

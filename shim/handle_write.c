@@ -56,6 +56,17 @@ static struct writing writing_of(const struct call *call)
 
 /* ---- live ---- */
 
+/* The call without its first `skip` bytes, which a reader has got already. */
+static int64_t run_rest(struct call *call, const struct writing *writing, uint64_t skip)
+{
+  struct io_vector one;
+  uint64_t count;
+  if (!skip)
+    return call_run(call);
+  const struct io_vector *pieces = call_pieces(call, writing->vector, &one, &count);
+  return channel_write_rest(call, pieces, count, skip);
+}
+
 /* Fills what tells later whether the write happened. */
 static void describe(const struct call *call, const struct writing *writing,
                      const struct descriptor *descriptor, struct journal_written *written)
@@ -119,24 +130,6 @@ static void add_shown(struct draft *draft, const struct call *call, const struct
   draft_add(draft, SEGMENT_INPUT, 1, bytes, length < INPUT_SHOWN ? length : INPUT_SHOWN);
 }
 
-/* The call without its first `skip` bytes, which a reader has got already. */
-static int64_t run_rest(const struct call *call, const struct writing *writing, uint64_t skip)
-{
-  struct io_vector one = {(uint8_t *)call->args[1], call->args[2]};
-  const struct io_vector *pieces =
-      writing->vector ? (const struct io_vector *)call->args[1] : &one;
-  uint64_t done = skip;
-  while (skip >= pieces->length && done < writing->length) {
-    skip -= pieces->length;
-    pieces++;
-  }
-  if (done == writing->length)
-    return (int64_t)done;
-  int64_t result = raw_syscall3(SYS_write, (uint64_t)writing->fd, (uint64_t)(pieces->base + skip),
-                                pieces->length - skip);
-  return result < 0 ? (int64_t)done : (int64_t)done + result;
-}
-
 static int64_t write_change(struct call *call, const struct writing *writing,
                             const struct descriptor *descriptor)
 {
@@ -154,7 +147,7 @@ static int64_t write_change(struct call *call, const struct writing *writing,
   bool to_socket = descriptor->kind == DESCRIPTOR_SOCKET;
   bool pipe = descriptor->kind == DESCRIPTOR_DEVICE || descriptor->kind == DESCRIPTOR_NAMED_PIPE;
   uint64_t skip = pipe ? channel_ahead(writing->fd, writing->length) : 0;
-  int64_t result = to_socket ? socket_write(call) : skip ? run_rest(call, writing, skip) : call_run(call);
+  int64_t result = to_socket ? socket_write(call) : run_rest(call, writing, skip);
   record_result(call, result);
   if (to_socket)
     socket_signal(result, 0);
@@ -239,20 +232,11 @@ static void follow_file(const struct call *call, const struct writing *writing,
     raw_syscall3(SYS_lseek, (uint64_t)writing->fd, went.offset + (uint64_t)result, SEEK_SET);
 }
 
-/* What the call gives; one: room for a piece. */
-static const struct io_vector *pieces_of(const struct call *call, const struct writing *writing, struct io_vector *one,
-                                         uint64_t *ret_count)
-{
-  *one = (struct io_vector){(uint8_t *)call->args[1], call->args[2]};
-  *ret_count = writing->vector ? call->args[2] : 1;
-  return writing->vector ? (const struct io_vector *)call->args[1] : one;
-}
-
 static void put_in_channel(const struct call *call, const struct writing *writing, uint64_t length)
 {
   struct io_vector one;
   uint64_t count;
-  const struct io_vector *pieces = pieces_of(call, writing, &one, &count);
+  const struct io_vector *pieces = call_pieces(call, writing->vector, &one, &count);
   channel_put(call, pieces, count, length);
 }
 
@@ -261,10 +245,9 @@ static int64_t write_flowing_again(struct call *call, const struct writing *writ
 {
   struct io_vector one;
   uint64_t count;
-  bool unfinished;
-  const struct io_vector *pieces = pieces_of(call, writing, &one, &count);
+  const struct io_vector *pieces = call_pieces(call, writing->vector, &one, &count);
   const struct journal_entry *intent = replay_take(call, JOURNAL_INTENT);
-  uint64_t done = pipe_flow_write_again(writing->fd, intent, pieces, count, &unfinished);
+  uint64_t done = pipe_flow_write_again(writing->fd, intent, pieces, count);
   const struct journal_entry *outcome = replay_take(call, JOURNAL_RESULT);
   if (!outcome)
     return pipe_flow_write(call, pieces, count, done, true);
@@ -313,12 +296,12 @@ static int64_t write_local(struct call *call, const struct writing *writing)
   if (pipe_flow_writes(writing->fd)) {
     struct io_vector one;
     uint64_t count;
-    const struct io_vector *pieces = pieces_of(call, writing, &one, &count);
+    const struct io_vector *pieces = call_pieces(call, writing->vector, &one, &count);
     return pipe_flow_write(call, pieces, count, 0, false);
   }
   crash_point();
   uint64_t skip = channel_ahead(writing->fd, writing->length);
-  int64_t result = skip ? run_rest(call, writing, skip) : call_run(call);
+  int64_t result = run_rest(call, writing, skip);
   crash_point();
   struct draft draft;
   struct journal_source channel;

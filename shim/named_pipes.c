@@ -11,7 +11,6 @@
 #include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <time.h>
 
 enum { READING, WRITING };
 /* How long the others are waited for: until then all have come past their replay, unless one is stopped. */
@@ -225,12 +224,6 @@ static const char *name_of(const struct tail_named_pipe *pipe)
   return found && found->path && !(found->flags & FEED_FILE_GHOST) ? feed_at(found->path) : NULL;
 }
 
-static void look_again_later(void)
-{
-  const struct timespec look = {.tv_nsec = LOOK_NS};
-  raw_syscall2(SYS_nanosleep, (uint64_t)&look, 0);
-}
-
 /* Above the program's numbers. */
 static int64_t out_of_the_way(int64_t fd)
 {
@@ -264,7 +257,7 @@ static int64_t hold(struct tail_named_pipe *pipe, int dirfd, const char *path)
   if (first)
     atomic_store(&pipe->moved, 2);
   for (int looks = 0; atomic_load(&pipe->moved) != 2 && looks < LOOKS_MAX; looks++)
-    look_again_later();
+    engine_nap(LOOK_NS);
   return out_of_the_way(both);
 }
 
@@ -324,7 +317,7 @@ static void await(const struct tail_named_pipe *pipe, unsigned sides)
                         (stand_is_open(pipe, side) || (is_owed(pipe, side) && !all_are_live())));
     if (!waits)
       return;
-    look_again_later();
+    engine_nap(LOOK_NS);
   }
 }
 

@@ -86,12 +86,6 @@ static int32_t own_number(void)
   return (int32_t)raw_syscall0(SYS_gettid);
 }
 
-static void look_again_later(void)
-{
-  const struct timespec look = {.tv_nsec = LOOK_NS};
-  raw_syscall2(SYS_nanosleep, (uint64_t)&look, 0);
-}
-
 static bool is_dead(int32_t thread)
 {
   return raw_syscall2(SYS_tkill, (uint64_t)thread, 0) == -ESRCH;
@@ -106,7 +100,7 @@ static bool take_writing(struct tail_flow *flow, int fd)
       return true;
     if (raw_syscall2(SYS_fcntl, (uint64_t)fd, F_GETFL) & O_NONBLOCK)
       return false;
-    look_again_later();
+    engine_nap(LOOK_NS);
     owner = 0;
   }
   return true;
@@ -159,23 +153,6 @@ static int64_t refuse_now(struct call *call, int fd)
   return -EAGAIN;
 }
 
-/* The rest, in one call. */
-static int64_t write_rest(struct call *call, const struct io_vector *pieces, uint64_t count, uint64_t done)
-{
-  uint64_t skip = done;
-  if (!done)
-    return call_run(call);
-  while (count && skip >= pieces->length) {
-    skip -= pieces->length;
-    pieces++;
-    count--;
-  }
-  if (!count)
-    return (int64_t)done;
-  int64_t result = raw_syscall3(SYS_write, call->args[0], (uint64_t)(pieces->base + skip), pieces->length - skip);
-  return result < 0 ? (int64_t)done : (int64_t)done + result;
-}
-
 int64_t pipe_flow_write(struct call *call, const struct io_vector *pieces, uint64_t count, uint64_t done, bool intended)
 {
   int fd = (int)call->args[0];
@@ -190,7 +167,7 @@ int64_t pipe_flow_write(struct call *call, const struct io_vector *pieces, uint6
     record_intent(&draft, call);
     done = channel_ahead(fd, vector_length(pieces, count));
   }
-  int64_t result = write_rest(call, pieces, count, done);
+  int64_t result = channel_write_rest(call, pieces, count, done);
   crash_point();
   draft_begin(&draft, call, JOURNAL_RESULT, result);
   draft.tail.arg_count = 0;
@@ -217,7 +194,7 @@ void pipe_flow_read_begin(int fd, struct pipe_flow_read *ret_read)
   /* Whoever is about to journal a read as the only one does that before this one begins. */
   int32_t reader;
   while ((reader = atomic_load(&flow->reader)) && !is_dead(reader))
-    look_again_later();
+    engine_nap(LOOK_NS);
   ret_read->before = atomic_load(&flow->taken);
 }
 
@@ -246,12 +223,6 @@ void pipe_flow_read_journaled(const struct pipe_flow_read *read)
 }
 
 /* ---- replay ---- */
-
-bool pipe_flow_of(const struct journal_entry *entry)
-{
-  const struct journal_segment *segment = journal_find_segment(entry, SEGMENT_CHANNEL, -1);
-  return segment && segment->arg == JOURNAL_CHANNEL_FLOWS;
-}
 
 /* What came of it; NULL: nothing is known. Handlers may have written meanwhile. */
 static const struct journal_entry *outcome_of(const struct journal_entry *intent)
@@ -325,20 +296,18 @@ static uint64_t put_aside(int fd, const struct io_vector *pieces, uint64_t count
   return done;
 }
 
-uint64_t pipe_flow_write_again(int fd, const struct journal_entry *intent, const struct io_vector *pieces, uint64_t count,
-                               bool *ret_unfinished)
+uint64_t pipe_flow_write_again(int fd, const struct journal_entry *intent, const struct io_vector *pieces, uint64_t count)
 {
   struct tail_flow *flow = flow_of(fd);
   const struct journal_entry *outcome = outcome_of(intent);
   uint64_t length = !outcome ? vector_length(pieces, count) : outcome->result > 0 ? (uint64_t)outcome->result : 0;
   bool skipped = intent->arg_count & JOURNAL_FLAG_SKIPPED;
-  *ret_unfinished = !outcome;
   if (flow && !skipped && atomic_exchange(&flow->writers, FLOWS) != FLOWS)
     atomic_store(&flow->from, atomic_load(&flow->written));
   replay_advance(intent);
   if (skipped)
     return length;
-  uint64_t done = put_aside(fd, pieces, count, length, *ret_unfinished);
+  uint64_t done = put_aside(fd, pieces, count, length, !outcome);
   /* Of an unfinished one pipe_flow_write() says it. */
   if (flow && outcome)
     atomic_fetch_add(&flow->written, length);

@@ -45,12 +45,8 @@ void pipe_flow_read_journaled(const struct pipe_flow_read *read);
 
 /* ---- replay ---- */
 
-/* Does the entry journal a call on a flowing pipe? */
-bool pipe_flow_of(const struct journal_entry *entry);
-/* The write of an INTENT, which it is the turn of: the pieces go into the pipe. *ret_unfinished: it has no RESULT. Returns how
- * many bytes went in. */
-uint64_t pipe_flow_write_again(int fd, const struct journal_entry *intent, const struct io_vector *pieces, uint64_t count,
-                               bool *ret_unfinished);
+/* The write of an INTENT, which it is the turn of: the pieces go into the pipe. Returns how many bytes went in. */
+uint64_t pipe_flow_write_again(int fd, const struct journal_entry *intent, const struct io_vector *pieces, uint64_t count);
 /* A read of `length` bytes: they come from the pipe, to the pieces; or nowhere, where there are none. Waits for them. */
 void pipe_flow_read_again(int fd, const struct io_vector *pieces, uint64_t count, uint64_t length);
 /* A read, or a write, of a pipe that does not flow. Does it flow meanwhile, so that its bytes are waited for? */

@@ -9,13 +9,6 @@
 /* Nobody waits for ever on a supervisor that does not answer: it is looked at again. */
 #define LOOK_NS 100000000l
 
-static int64_t boottime_ns(void)
-{
-  struct timespec now;
-  raw_syscall2(SYS_clock_gettime, CLOCK_BOOTTIME, (uint64_t)&now);
-  return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 static void wait_for_news(struct tail_replication *replication, uint32_t seen)
 {
   const struct timespec look = {0, LOOK_NS};
@@ -62,12 +55,12 @@ int replicas_wait(uint64_t end, unsigned replicas, uint64_t timeout_ns, unsigned
 {
   struct tail_replication *replication = &engine.tail.header->replication;
   int result = 0;
-  int64_t until = timeout_ns && timeout_ns < INT64_MAX / 2 ? boottime_ns() + (int64_t)timeout_ns : INT64_MAX;
+  int64_t until = timeout_ns && timeout_ns < INT64_MAX / 2 ? (int64_t)engine_clock_ns(CLOCK_BOOTTIME) + (int64_t)timeout_ns : INT64_MAX;
   for (;;) {
     uint32_t seen = atomic_load(&replication->news);
     if (atomic_load(&replication->acknowledged[replicas]) >= end)
       break;
-    if (boottime_ns() >= until || engine_left()) {
+    if ((int64_t)engine_clock_ns(CLOCK_BOOTTIME) >= until || engine_left()) {
       result = engine_left() ? -ENOTCONN : -ETIMEDOUT;
       break;
     }
@@ -94,7 +87,7 @@ void replicas_before_remote(uint64_t end, int asked)
     replicas_wait(end, replication->before_remote - 1, 0, NULL);
   for (;;) {
     uint32_t seen = atomic_load(&replication->news);
-    if (boottime_ns() < atomic_load(&replication->lease_until_ns) || engine_left())
+    if ((int64_t)engine_clock_ns(CLOCK_BOOTTIME) < atomic_load(&replication->lease_until_ns) || engine_left())
       return;
     wait_for_news(replication, seen);
   }

@@ -180,36 +180,35 @@ static void map_tail(const char *path)
   engine.tail.ring = (uint8_t *)ring;
 }
 
+/* A file in the run's directory, to be read there. */
+static const void *map_file(const char *name, uint64_t address, uint64_t size, const char *what)
+{
+  char path[PATH_ROOM + 16];
+  size_t used = path_put_text(path, 0, engine.tail.header->run_directory);
+  path_put_text(path, used, name);
+  int64_t fd = raw_syscall3(SYS_open, (uint64_t)path, O_RDONLY | O_CLOEXEC, 0);
+  if (fd < 0)
+    quit(what, path);
+  map_at(fd, address, size, 0, PROT_READ);
+  raw_syscall1(SYS_close, (uint64_t)fd);
+  return (const void *)address;
+}
+
 static void map_feed(void)
 {
   const struct tail_header *header = engine.tail.header;
-  if (header->mode == TAIL_MODE_LIVE || !header->feed_size)
-    return;
-  char path[PATH_ROOM + 8];
-  size_t used = path_put_text(path, 0, header->run_directory);
-  path_put_text(path, used, "/feed");
-  int64_t fd = raw_syscall3(SYS_open, (uint64_t)path, O_RDONLY | O_CLOEXEC, 0);
-  if (fd < 0)
-    quit("the replay feed cannot be opened: ", path);
-  map_at(fd, FEED_ADDRESS, header->feed_size, 0, PROT_READ);
-  raw_syscall1(SYS_close, (uint64_t)fd);
-  engine.feed = (const struct feed_header *)FEED_ADDRESS;
+  if (header->mode != TAIL_MODE_LIVE && header->feed_size)
+    engine.feed = map_file("/feed", FEED_ADDRESS, header->feed_size, "the replay feed cannot be opened: ");
 }
 
 static void map_retry_rules(void)
 {
-  const struct tail_header *header = engine.tail.header;
-  if (!header->retry_rules_size)
+  uint64_t size = engine.tail.header->retry_rules_size;
+  if (!size)
     return;
-  char path[PATH_ROOM + 16];
-  size_t used = path_put_text(path, 0, header->run_directory);
-  path_put_text(path, used, "/" RETRY_RULES_FILE);
-  int64_t fd = raw_syscall3(SYS_open, (uint64_t)path, O_RDONLY | O_CLOEXEC, 0);
-  if (fd < 0 || header->retry_rules_size != sizeof *engine.retry_rules)
-    quit("the retry policies cannot be opened: ", path);
-  map_at(fd, RETRY_RULES_ADDRESS, header->retry_rules_size, 0, PROT_READ);
-  raw_syscall1(SYS_close, (uint64_t)fd);
-  engine.retry_rules = (const struct retry_rules *)RETRY_RULES_ADDRESS;
+  if (size != sizeof *engine.retry_rules)
+    quit("the retry policies cannot be opened: ", engine.tail.header->run_directory);
+  engine.retry_rules = map_file("/" RETRY_RULES_FILE, RETRY_RULES_ADDRESS, size, "the retry policies cannot be opened: ");
 }
 
 static void redirect(const void *auxv)

@@ -60,13 +60,6 @@ static struct timeval timeval_of(uint64_t ns)
   return (struct timeval){(time_t)(us / 1000000), (suseconds_t)(us % 1000000)};
 }
 
-static uint64_t now_ns(int32_t clock)
-{
-  struct timespec now = {0};
-  raw_syscall2(SYS_clock_gettime, (uint64_t)(int64_t)clock, (uint64_t)&now);
-  return nanoseconds(&now);
-}
-
 /* ---- replay ---- */
 
 static struct noted *noted_of(unsigned place)
@@ -191,7 +184,7 @@ static bool tells(const struct journal_entry *entry, int32_t signal)
  * does not tell of has come when it was long due, if it could: one that is blocked was still pending. */
 static uint64_t next_ns(const struct noted *timer)
 {
-  uint64_t end = timer->absolute ? now_ns(CLOCK_REALTIME) + timer->value_ns - now_ns(timer->clock)
+  uint64_t end = timer->absolute ? engine_clock_ns(CLOCK_REALTIME) + timer->value_ns - engine_clock_ns(timer->clock)
                                  : timer->set->time_ns + timer->value_ns;
   bool waits = signals_blocked(timer->signal);
   for (uint64_t offset = feed_offset(timer->set); offset < engine.feed->entries_end;) {
@@ -215,7 +208,7 @@ static uint64_t next_ns(const struct noted *timer)
 static void set_again(unsigned place, const struct noted *timer)
 {
   bool of_processor = place == ITIMER_VIRTUAL || place == ITIMER_PROF;
-  uint64_t now = now_ns(CLOCK_REALTIME), left = timer->value_ns;
+  uint64_t now = engine_clock_ns(CLOCK_REALTIME), left = timer->value_ns;
   if (!of_processor) {
     uint64_t next = next_ns(timer);
     if (!next)

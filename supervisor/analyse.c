@@ -128,7 +128,7 @@ static int intent_drop(struct analysis *analysis, struct stream *stream, struct 
 static int intent_end(struct analysis *analysis, struct stream *stream, struct open_intent *intent)
 {
   bool opaque = journal_find_segment(intent->entry, SEGMENT_OPAQUE, -1) != NULL;
-  if (!opaque && !entry_flows(intent->entry))
+  if (!opaque && !journal_flows(intent->entry))
     return intent_drop(analysis, stream, intent);
   if (opaque)
     stream->command_at = intent->entry->position;
@@ -146,7 +146,7 @@ static bool waits_for_its_stream(const struct open_intent *intent)
  * of the answer. */
 static bool is_gone_on_with(const struct open_intent *intent)
 {
-  return change_of(intent->entry->call)->kind == CHANGE_EXCHANGE || entry_flows(intent->entry);
+  return change_of(intent->entry->call)->kind == CHANGE_EXCHANGE || journal_flows(intent->entry);
 }
 
 /* Drops the stream's carried intents: all, or those that do not wait for their stream. */

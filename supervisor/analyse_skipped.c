@@ -142,7 +142,7 @@ static int see_pipe(struct skipping *skipping, uint32_t process, const struct jo
   if (made || entry->result < 0)
     return 0;
   pipe_used_by(pipe, process);
-  if (entry_flows(entry) && entry->kind == JOURNAL_COMPLETE)
+  if (journal_flows(entry) && entry->kind == JOURNAL_COMPLETE)
     note_process(pipe->flows_to, &pipe->flows_to_count, process);
   /* A read may be journaled before the write that it is from: what is left is right when both are. */
   pipe->left += writes(entry->call) ? (uint64_t)entry->result : -(uint64_t)entry->result;

@@ -121,12 +121,6 @@ uint64_t change_open_flags(const struct change *change, const struct journal_ent
   return flags;
 }
 
-bool entry_flows(const struct journal_entry *entry)
-{
-  const struct journal_segment *segment = journal_find_segment(entry, SEGMENT_CHANNEL, -1);
-  return segment && segment->arg == JOURNAL_CHANNEL_FLOWS;
-}
-
 bool change_remote(const struct journal_entry *intent)
 {
   const struct journal_segment *segment = journal_find_segment(intent, SEGMENT_WRITTEN, -1);

@@ -43,8 +43,6 @@ uint64_t change_open_flags(const struct change *change, const struct journal_ent
 /* args[arg], or 0 where the entry has not so many. */
 uint64_t entry_arg(const struct journal_entry *entry, unsigned arg);
 
-/* Is it about a pipe that flows (JOURNAL_CHANNEL_FLOWS)? A write into one goes on with its intent, and was made in part. */
-bool entry_flows(const struct journal_entry *entry);
 /* Does nobody but the other side know whether it happened? */
 bool change_remote(const struct journal_entry *intent);
 

@@ -85,7 +85,7 @@ static void free_stream(void *stream)
 static bool goes_on(const struct journal_entry *intent)
 {
   unsigned kind = change_of(intent->call)->kind;
-  return kind == CHANGE_SLEEP || kind == CHANGE_EXCHANGE || entry_flows(intent);
+  return kind == CHANGE_SLEEP || kind == CHANGE_EXCHANGE || journal_flows(intent);
 }
 
 /* The latest open intent of `call` that a result may belong to; open_count: none. */
