@@ -170,9 +170,10 @@ void crash_point(void)
     return;
   if (passed != header->crash_at)
     return;
-  atomic_store(&header->stopped, 1);
-  /* The supervisor first: nothing may still be drained or tidied by it. */
+  /* The supervisor first: nothing may still be drained or tidied by it. Before the mark too: another thread that
+   * finds it kills this process, and who has not killed the supervisor by then never does. */
   raw_syscall2(SYS_kill, (uint64_t)header->supervisor_pid, SIGKILL);
+  atomic_store(&header->stopped, 1);
   processes_kill();
   for (;;)
     raw_syscall0(SYS_pause);
