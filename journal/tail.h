@@ -257,7 +257,7 @@ struct tail_header {
   _Atomic uint32_t durable; /* enum tail_durable; changes are waited for */
   _Atomic uint32_t links_hidden; /* 1: those that earlier attempts have kept */
   _Atomic uint32_t regions_open;  /* atomic regions, of all processes */
-  _Atomic uint32_t regions_begun; /* how often there was none before */
+  _Atomic uint32_t regions_begun; /* but for those inside another one of their process; counted before the entry */
   struct tail_ahead ahead[TAIL_AHEAD_MAX];
   _Atomic uint32_t pair_count; /* made so far; those of the oldest make room */
   struct tail_pair pairs[TAIL_PAIR_MAX];
@@ -285,6 +285,7 @@ struct tail_header {
   _Atomic uint32_t opening; /* how many are in a call of open's kind since before their replay ended */
   _Atomic uint32_t executing; /* how many are replacing their program by one that will look for the run */
   uint32_t retry_rules_size; /* of the file RETRY_RULES_FILE (journal/retry_rules.h); 0: there are none */
+  _Atomic uint32_t regions_placed; /* of regions_begun, whose entries are there; fewer for good where a process was killed between */
 };
 
 /* Until something must be on disk, nothing is put there: what leaves the ring for the store lies in the page

@@ -120,8 +120,6 @@ static bool drop(unsigned kind, uint64_t token, bool own)
         (!own || scopes[i].stream == engine_thread.stream) &&
         atomic_compare_exchange_strong(&scopes[i].state, &state, CLAIMED)) {
       atomic_store(&scopes[i].state, FREE);
-      if (kind == JOURNAL_SCOPE_REGION)
-        region_ended();
       return true;
     }
   }
@@ -197,10 +195,11 @@ int perdure_shim_scope_begin(unsigned kind, const uint64_t *values, uint64_t *re
   level_changes(kind);
   const struct journal_entry *entry = control_replay(&call, 6);
   int result = entry ? (int)entry->result : scope ? 0 : -ENOSPC;
+  bool region = kind == JOURNAL_SCOPE_REGION && result == 0 && scope;
   /* Before the entry: what others change behind it is kept by them. */
-  if (kind == JOURNAL_SCOPE_REGION && result == 0 && scope)
-    region_began();
+  bool outer = region && region_begins();
   uint64_t position = entry ? entry->position : control_record(&call, 6, NULL, result);
+  region_has_begun(outer);
   /* Position 0 is START's. */
   if (result == 0 && scope) {
     fill(scope, kind, position, position, values);
@@ -235,10 +234,13 @@ int perdure_shim_scope_end(unsigned kind, uint64_t token)
   bool found = token != SET_TOKEN && !held && drop(kind, token, false);
   if (found)
     level_has_changed(kind, own);
+  int result = entry ? 0 : found ? 0 : held ? held : -ENOENT;
+  uint64_t position = entry ? 0 : control_record(&call, 2, NULL, result);
+  /* Behind the entry: until it is there, the region is one that goes back, with what others change. */
+  if (found && kind == JOURNAL_SCOPE_REGION)
+    region_ended();
   if (entry)
     return control_replayed(entry);
-  int result = found ? 0 : held ? held : -ENOENT;
-  uint64_t position = control_record(&call, 2, NULL, result);
   if (found && kind == JOURNAL_SCOPE_REGION && engine.tail.header->sync != TAIL_SYNC_NONE)
     record_make_durable(position);
   return result;

@@ -33,6 +33,9 @@ struct call {
   bool remote;                /* a change outside this machine, whatever the row says */
   uint8_t delivered_arg;      /* replay: which output DATA entries have begun to fill */
   uint64_t delivered;         /* and how many bytes of it */
+  uint32_t keep_settled;      /* region_keep()'s */
+  void (*keep)(const struct call *call, void *context);
+  void *keep_context;
 };
 
 typedef int64_t call_handler(struct call *call);

@@ -101,8 +101,9 @@ static void keep_victim(const struct call *call, const struct names *names)
 }
 
 /* What of the names changes when the call succeeds: how an atomic region takes it back. */
-static void keep_for_region(const struct call *call, const struct names *names)
+static void keep_names(const struct call *call, void *context)
 {
+  const struct names *names = context;
   unsigned last = names->count - 1;
   if (!names->count)
     return;
@@ -192,8 +193,7 @@ int64_t handle_name(struct call *call)
   draft_begin(&draft, call, JOURNAL_INTENT, 0);
   look_at_names(call, &draft, &names);
   keep_victim(call, &names);
-  if (region_open())
-    keep_for_region(call, &names);
+  region_keep(call, keep_names, &names);
   result = change(call, &draft);
   if (result == 0 && renames(call) && names.count == 2)
     follow_rename(call, names.full[0], raw_length(names.full[0]), names.full[1],
@@ -268,8 +268,9 @@ static void keep_one_state(const struct call *call, int dirfd, const char *path,
 }
 
 /* Of the first path or descriptor, as look_at_subject() took it. */
-static void keep_state(const struct call *call, char *full)
+static void keep_state(const struct call *call, void *context)
 {
+  char *full = context;
   bool itself = call->id == SYS_lsetxattr || call->id == SYS_lremovexattr;
   for (unsigned arg = 0; arg < 6; arg++) {
     if (kind_of(call, arg) == ARG_PATH && call->args[arg]) {
@@ -296,8 +297,8 @@ int64_t handle_attribute(struct call *call)
   struct draft draft;
   draft_begin(&draft, call, JOURNAL_INTENT, 0);
   bool found = look_at_subject(call, &draft, full, &file);
-  if (region_open() && found)
-    keep_state(call, full);
+  if (found)
+    region_keep(call, keep_state, full);
   char attribute[ATTRIBUTE_SHOWN];
   add_old_attribute(&draft, call, attribute);
   return change(call, &draft);
@@ -333,6 +334,21 @@ static bool takes_bytes(const struct call *call, const struct journal_file *file
   return call->args[1] < file->size;
 }
 
+struct sizing {
+  const char *full;
+  const struct journal_file *file;
+};
+
+static void keep_content(const struct call *call, void *context)
+{
+  const struct sizing *sizing = context;
+  uint64_t offset = takes_bytes(call, sizing->file) ? 0 : sizing->file->size;
+  if (call->id == SYS_truncate)
+    region_content(AT_FDCWD, (const char *)call->args[0], sizing->full, offset, 1);
+  else
+    region_content_of((int)call->args[0], offset, 1);
+}
+
 int64_t handle_size(struct call *call)
 {
   call_sign(call);
@@ -357,10 +373,9 @@ int64_t handle_size(struct call *call)
     path_proc_fd((int)call->args[0], link);
     keep_copy(AT_FDCWD, by_path ? (const char *)call->args[0] : link, &file);
   }
-  if (region_open() && found && by_path)
-    region_content(AT_FDCWD, (const char *)call->args[0], full, takes_bytes(call, &file) ? 0 : file.size, 1);
-  else if (region_open() && found)
-    region_content_of((int)call->args[0], takes_bytes(call, &file) ? 0 : file.size, 1);
+  struct sizing sizing = {full, &file};
+  if (found)
+    region_keep(call, keep_content, &sizing);
   return change(call, &draft);
 }
 

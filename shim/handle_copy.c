@@ -90,6 +90,20 @@ static int64_t refuse_nameless(struct call *call)
   return -EINVAL;
 }
 
+/* Where it will write. */
+static uint64_t offset_to(const struct copying *copying)
+{
+  return copying->to_offset ? (uint64_t)*copying->to_offset
+                            : (uint64_t)raw_syscall3(SYS_lseek, (uint64_t)copying->to, 0, SEEK_CUR);
+}
+
+static void keep_for_region(const struct call *call, void *context)
+{
+  const struct copying *copying = context;
+  (void)call;
+  region_content_of(copying->to, offset_to(copying), copying->length);
+}
+
 static int64_t copy_into_file(struct call *call)
 {
   struct copying copying = copying_of(call);
@@ -112,15 +126,10 @@ static int64_t copy_into_file(struct call *call)
       .offset = copying.to_offset ? *copying.to_offset : -1,
       .length = copying.length,
   };
-  if (target->kind == DESCRIPTOR_REGULAR && keep_referenced(target->device, target->inode)) {
-    uint64_t offset = copying.to_offset ? (uint64_t)*copying.to_offset
-                                        : (uint64_t)raw_syscall3(SYS_lseek, (uint64_t)copying.to, 0, SEEK_CUR);
-    keep_range(copying.to, target, offset, copying.length);
-  }
-  if (region_open() && target->kind == DESCRIPTOR_REGULAR)
-    region_content_of(copying.to, copying.to_offset ? (uint64_t)*copying.to_offset
-                                                    : (uint64_t)raw_syscall3(SYS_lseek, (uint64_t)copying.to, 0, SEEK_CUR),
-                      copying.length);
+  if (target->kind == DESCRIPTOR_REGULAR && keep_referenced(target->device, target->inode))
+    keep_range(copying.to, target, offset_to(&copying), copying.length);
+  if (target->kind == DESCRIPTOR_REGULAR)
+    region_keep(call, keep_for_region, &copying);
   descriptor_not_fresh(copying.to);
   struct draft draft;
   draft_begin(&draft, call, JOURNAL_INTENT, 0);

@@ -147,16 +147,35 @@ static void add_opened(struct draft *draft, int fd, const struct opening *openin
     descriptor->flags |= DESCRIPTOR_FRESH;
 }
 
+struct opening_region {
+  const struct opening *opening;
+  const char *full;
+  bool creates, empties;
+};
+
+static void keep_for_region(const struct call *call, void *context)
+{
+  const struct opening_region *region = context;
+  (void)call;
+  if (region->creates)
+    region_created(region->full);
+  else if (region->empties)
+    region_content(region->opening->dirfd, region->opening->path, region->full, 0, 1);
+}
+
 static int64_t open_change(struct call *call, const struct opening *opening)
 {
   char full[PATH_ROOM];
   struct journal_file file;
   struct draft draft;
   bool existed = look_before(&draft, call, opening, full, &file);
-  if (region_open() && !existed && opening->flags & O_CREAT)
-    region_created(full);
-  else if (region_open() && existed && opening->flags & O_TRUNC && file.size)
-    region_content(opening->dirfd, opening->path, full, 0, 1);
+  struct opening_region region = {
+      .opening = opening,
+      .full = full,
+      .creates = !existed && opening->flags & O_CREAT,
+      .empties = existed && opening->flags & O_TRUNC && file.size,
+  };
+  region_keep(call, keep_for_region, &region);
   record_intent(&draft, call);
   struct number_lock lock;
   number_lock_take(&lock);

@@ -105,14 +105,19 @@ static void keep_before(const struct writing *writing, const struct descriptor *
   keep_range(writing->fd, descriptor, offset, writing->length);
 }
 
-static void keep_for_region(const struct writing *writing, const struct descriptor *descriptor,
-                            const struct journal_written *written)
+struct write_region {
+  const struct writing *writing;
+  const struct journal_written *written;
+};
+
+static void keep_for_region(const struct call *call, void *context)
 {
-  if (descriptor->kind != DESCRIPTOR_REGULAR || descriptor->flags & DESCRIPTOR_OUTER_FILE)
-    return;
-  uint64_t offset = written->append       ? (uint64_t)written->offset
-                    : writing->positioned ? writing->offset
-                                          : (uint64_t)raw_syscall3(SYS_lseek, (uint64_t)writing->fd, 0, SEEK_CUR);
+  const struct write_region *region = context;
+  const struct writing *writing = region->writing;
+  (void)call;
+  uint64_t offset = region->written->append ? (uint64_t)region->written->offset
+                    : writing->positioned   ? writing->offset
+                                            : (uint64_t)raw_syscall3(SYS_lseek, (uint64_t)writing->fd, 0, SEEK_CUR);
   region_content_of(writing->fd, offset, writing->length);
 }
 
@@ -137,8 +142,9 @@ static int64_t write_change(struct call *call, const struct writing *writing,
   struct draft draft;
   describe(call, writing, descriptor, &written);
   keep_before(writing, descriptor, &written);
-  if (region_open())
-    keep_for_region(writing, descriptor, &written);
+  struct write_region region = {writing, &written};
+  if (descriptor->kind == DESCRIPTOR_REGULAR && !(descriptor->flags & DESCRIPTOR_OUTER_FILE))
+    region_keep(call, keep_for_region, &region);
   draft_begin(&draft, call, JOURNAL_INTENT, 0);
   draft_add(&draft, SEGMENT_WRITTEN, 0, &written, sizeof written);
   add_shown(&draft, call, writing);

@@ -5,6 +5,7 @@
  * told apart by INTENT and RESULT. */
 #include "shim/blob.h"
 #include "shim/engine.h"
+#include "shim/region.h"
 #include "shim/replicas.h"
 #include "shim/unjournaled.h"
 
@@ -199,6 +200,12 @@ void record_intent(struct draft *draft, const struct call *call)
 {
   crash_point();
   uint64_t position = draft_append(draft);
+  bool later = call->keep && region_open() && (!call->keep_settled || region_settled() != call->keep_settled);
+  if (__builtin_expect(later, 0)) {
+    call->keep(call, call->keep_context);
+    if (engine.tail.header->sync == TAIL_SYNC_ALL)
+      record_make_all_durable();
+  }
   if (call->shape->class == CALL_CLASS_CHANGE_REMOTE || call->remote)
     record_before_remote(position);
   else if (engine.tail.header->sync == TAIL_SYNC_ALL)

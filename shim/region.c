@@ -24,14 +24,24 @@ static struct seen {
   uint64_t device, inode;
   uint32_t kept;
 } seen[SEEN_ROOM] LARGE_TABLE;
-static uint32_t seen_since; /* regions_begun then */
+static uint32_t seen_since; /* region_settled() then */
 
-void region_began(void)
+/* Regions of one process nest: what was kept since the outer one began serves the inner ones. Those of several
+ * processes overlap, and the one that began first may end first. */
+bool region_begins(void)
 {
   struct tail_header *header = engine.tail.header;
-  atomic_fetch_add(&engine.process->regions, 1);
-  if (atomic_fetch_add(&header->regions_open, 1) == 0)
+  bool outer = atomic_fetch_add(&engine.process->regions, 1) == 0;
+  if (outer)
     atomic_fetch_add(&header->regions_begun, 1);
+  atomic_fetch_add(&header->regions_open, 1);
+  return outer;
+}
+
+void region_has_begun(bool outer)
+{
+  if (outer)
+    atomic_fetch_add(&engine.tail.header->regions_placed, 1);
 }
 
 void region_ended(void)
@@ -42,10 +52,12 @@ void region_ended(void)
 
 static struct seen *find_seen(uint64_t device, uint64_t inode)
 {
-  uint32_t begun = atomic_load(&engine.tail.header->regions_begun);
-  if (seen_since != begun)
+  uint32_t settled = region_settled();
+  if (!settled)
+    return NULL; /* what is kept now may lie before a region's beginning */
+  if (seen_since != settled)
     raw_fill(seen, 0, sizeof seen);
-  seen_since = begun;
+  seen_since = settled;
   for (unsigned i = 0; i < 16; i++) {
     struct seen *slot = &seen[(inode + i) % SEEN_ROOM];
     if (slot->inode == inode && slot->device == device)

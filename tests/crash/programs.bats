@@ -80,6 +80,10 @@ END
   assert_survives "$programs/region_children"
 }
 
+@test "atomic regions of two processes overlap: each goes back to its own beginning" {
+  assert_survives "$programs/region_overlap"
+}
+
 @test "locks of all kinds are held again" {
   assert_survives "$programs/locks"
 }
