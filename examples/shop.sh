@@ -8,6 +8,14 @@ scratch=$(mktemp -d)
 export PERDURE_DIR="$scratch/perdure"
 shop_pid=
 
+case ${POINTS:-all} in
+  all | [1-9]*) ;;
+  *)
+    echo "POINTS=$POINTS: a number from 1, or all" >&2
+    exit 2
+    ;;
+esac
+
 clean_up() {
   [ -z "$shop_pid" ] || kill "$shop_pid"
   rm -rf "$scratch"
@@ -44,9 +52,13 @@ last_point() {
   sqlite3 "$PERDURE_DIR/runs/$name/run.db" "select value from meta where key = 'crash_points'"
 }
 
-# The numbers up to the last; with POINTS that many of them, spread evenly.
+# The numbers up to the last; with POINTS, where there are more, that many of them, spread evenly.
 points() {
-  seq 1 "$1" | awk -v wanted="${POINTS:-$1}" -v all="$1" 'int(NR * wanted / all) > int((NR - 1) * wanted / all)'
+  local wanted=${POINTS:-all}
+  if [ "$wanted" = all ] || [ "$wanted" -gt "$1" ]; then
+    wanted=$1
+  fi
+  seq 1 "$1" | awk -v wanted="$wanted" -v all="$1" 'int(NR * wanted / all) > int((NR - 1) * wanted / all)'
 }
 
 # killed_at POINT ID COMMAND...: the whole tree, as by kill -9.
