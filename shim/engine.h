@@ -154,6 +154,8 @@ const struct journal_entry *replay_any(const struct call *call);
 void replay_advance(const struct journal_entry *entry);
 /* Is the next entry of all this stream's? */
 bool replay_own_turn(void);
+/* Goes live where the feed is used up, in a call that has no entry: what the others are woken by may come only then. */
+void replay_ends_asleep(void);
 /* The entry after `entry` in its stream, or NULL at the feed's end. */
 const struct journal_entry *replay_peek(const struct journal_entry *entry);
 /* After a call of a process with several threads: waits until the thread may go on. */
@@ -271,6 +273,8 @@ int64_t observe(struct call *call);
 int64_t local(struct call *call);
 /* LOCAL, with the result not compared: settings that are made again. */
 int64_t local_again(struct call *call);
+/* The same, and what it lets come comes in it: no signal is held meanwhile, as where numbers are given in order. */
+int64_t local_mask(struct call *call);
 
 /* A call that makes a descriptor: it is made again in replay, with the number that it had. */
 int64_t local_descriptor(struct call *call);

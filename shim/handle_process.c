@@ -101,6 +101,18 @@ static void note_sent(const struct call *call, const struct journal_entry *inten
                          atomic_load(&engine.process->seen[2]), 0, feed_offset(intent), feed_offset(outcome)};
 }
 
+/* To this process, where it has several threads: any of them may have had it. */
+static bool some_thread_has_had(const struct tail_sent *sent)
+{
+  for (uint64_t offset = sent->intent; offset < engine.feed->entries_end;) {
+    const struct journal_entry *entry = feed_at(offset);
+    if (signals_told(entry, sent->number))
+      return true;
+    offset += entry->size;
+  }
+  return !signals_handled(sent->number);
+}
+
 static bool is_meant(const struct tail_sent *sent)
 {
   int32_t group = atomic_load(&engine.process->seen[2]);
@@ -133,8 +145,15 @@ void kills_go_live(void)
 {
   const struct tail_header *header = engine.tail.header;
   for (unsigned i = 0; i < header->sent_count; i++)
-    if (is_meant(&header->sent[i]) && !has_passed(&header->sent[i]))
+    if (is_meant(&header->sent[i]) &&
+        !(engine.threaded ? some_thread_has_had(&header->sent[i]) : has_passed(&header->sent[i])))
       raw_syscall2(SYS_kill, (uint64_t)engine.pid_real, (uint64_t)header->sent[i].number);
+}
+
+/* May another thread of this process get it? Then its handler has an entry there, or makes one. */
+static bool may_come_to_another(const struct call *translated, bool by_thread, unsigned thread_arg)
+{
+  return engine.threaded && (!by_thread || (int64_t)translated->args[thread_arg] != raw_syscall0(SYS_gettid));
 }
 
 int64_t handle_kill(struct call *call)
@@ -153,7 +172,7 @@ int64_t handle_kill(struct call *call)
   call_sign(&signed_call);
   call->signature = signed_call.signature;
   bool self = call->id == SYS_tkill || ((int32_t)call->args[0] == seen && call->id != SYS_pidfd_send_signal);
-  if (self)
+  if (self && !may_come_to_another(&translated, by_thread, thread_arg))
     return signal_self(call, &translated);
   int64_t result;
   const struct journal_entry *intent;
@@ -379,6 +398,7 @@ int64_t handle_exec(struct call *call)
 int64_t handle_leave(struct call *call)
 {
   process_hides_life();
+  signals_thread_ends();
   call->frame->raw = FRAME_PLAIN;
   return 0;
 }

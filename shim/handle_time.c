@@ -2,6 +2,7 @@
 /* Clocks, sleeping, timers. A resumed sleep waits only for what is left of it: by the boot clock, or,
  * after a reboot, by the wall clock, and never longer than was asked for. */
 #include "shim/descriptors.h"
+#include "shim/signals.h"
 #include "shim/vdso.h"
 
 #include <errno.h>
@@ -220,6 +221,40 @@ static void wait_again(const struct call *call)
   replay_sleeps(0);
 }
 
+#define LOOK_NS 5000000
+
+/* As the program waits, but for LOOK_NS at most, and by whichever clock it has named. */
+static int64_t wait_shortly(const struct call *call)
+{
+  struct call shortly = *call;
+  struct timespec until = {0};
+  bool absolute = (call->args[1] & FUTEX_CMD_MASK) == FUTEX_WAIT_BITSET;
+  if (absolute)
+    raw_syscall2(SYS_clock_gettime, call->args[1] & FUTEX_CLOCK_REALTIME ? CLOCK_REALTIME : CLOCK_MONOTONIC, (uint64_t)&until);
+  until.tv_nsec += LOOK_NS;
+  until.tv_sec += until.tv_nsec / 1000000000;
+  until.tv_nsec %= 1000000000;
+  shortly.args[3] = (uint64_t)&until;
+  return call_run(&shortly);
+}
+
+/* In replay. A handler that ran while the thread slept here runs here again: it may be what ends the sleep; and the others wait
+ * for its turn. Nobody can wake the thread for it, so it looks. And where all sleep at the feed's end, what wakes them comes live. */
+static int64_t wait_and_handle(const struct call *call)
+{
+  unsigned operation = call->args[1] & FUTEX_CMD_MASK;
+  if (!engine.handles_signals || (operation != FUTEX_WAIT && operation != FUTEX_WAIT_BITSET))
+    return call_run(call);
+  for (;;) {
+    if (signals_due())
+      return -EINTR;
+    int64_t result = process_live() ? call_run(call) : wait_shortly(call);
+    if (result != -ETIMEDOUT)
+      return result;
+    replay_ends_asleep();
+  }
+}
+
 /* Threads wake each other in replay as they did; but whether one had to wait too long, time tells. */
 static int64_t wait_until(struct call *call)
 {
@@ -273,7 +308,7 @@ int64_t handle_futex(struct call *call)
   if (engine_live())
     return call_run(call);
   replay_sleeps(call->args[0]);
-  int64_t result = call_run(call);
+  int64_t result = wait_and_handle(call);
   replay_sleeps(0);
   return result;
 }

@@ -187,6 +187,12 @@ bool replay_own_turn(void)
   return entry && entry->stream == engine_thread.stream;
 }
 
+void replay_ends_asleep(void)
+{
+  if (!entry_at(atomic_load(&engine.tail.header->cursor)) && engine.tail.header->mode != TAIL_MODE_VERIFY)
+    engine_go_live();
+}
+
 /* Runs the handlers of signals that came before what follows. *ret_came: there was one. */
 static const struct journal_entry *wait_past_signals(bool *ret_came)
 {

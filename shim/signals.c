@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The kernel calls `arrive` for every signal that the program has a handler for. Where the program is
- * between calls, the signal waits for the next one (but no longer than PATIENCE_NS: a program that spins makes
+ * between calls, the signal waits for the next one (but no longer than PATIENCE_NS, shim/signals_waiting.h: a program that spins makes
  * none; that is noted, since no replay can tell how long it had spun). Within a call its SIGNAL entry is
  * appended and the handler runs, before the call's own entry; so replay, which finds SIGNAL before the entry
  * that it looks for, runs the handler there.
  *
- * In a process with several threads handlers run where signals arrive, and nothing is journaled.
+ * In a process with several threads each has its own signals: what waits waits for the next call of the thread that the
+ * kernel has chosen, and the SIGNAL is of that thread's stream.
  *
  * Killed at any line: a SIGNAL without what its handler does is replayed, and the handler goes on live; then the
  * call that it had come in is over, where a signal ends it. A signal that waited is lost, as one that was pending
@@ -14,6 +15,7 @@
 
 #include "shim/descriptors.h"
 #include "shim/identity.h"
+#include "shim/signals_waiting.h"
 #include "shim/unjournaled.h"
 #include "shim/x86_64/breakable.h"
 #include "shim/x86_64/tsc_trap.h"
@@ -24,8 +26,6 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#define SIGNAL_MAX 65
-#define PATIENCE_NS 50000000
 #define MASK_SIZE 8
 
 /* As rt_sigaction has it. */
@@ -38,23 +38,22 @@ struct action {
 
 LARGE_TABLE static struct action actions[SIGNAL_MAX]; /* the program's, where `arrive` stands for it */
 static uint64_t handled;                  /* a bit for each of these */
-static uint64_t kept_off;                 /* in replay, behind the thread's last entry: what was handled or blocked since */
 
-LARGE_TABLE static siginfo_t waiting_info[SIGNAL_MAX];
-static volatile uint64_t waiting; /* a bit for each signal that has come between calls */
-static int32_t timer = -1;        /* ends the patience */
-static volatile int expected;     /* the next of this number is journaled already */
-static uint64_t expected_mask;    /* in replay: what is blocked while its handler runs; 0: what the kernel says */
-static volatile bool within;      /* in a call, live */
-static const struct call *volatile current; /* that call */
-static volatile int over;         /* a handler has run in it, and ends it */
-static bool sending;              /* what has come between calls, within one */
-static int owed;                  /* such a one whose handler has run in a call that does not wait */
-static unsigned owed_calls;       /* of the next so many calls, one that waits is ended by it */
-static int last_again;            /* in replay: the signal whose handler has run last */
-static bool last_again_waited;    /* it had waited for its call */
-static uint64_t last_again_end;   /* where the feed goes on behind it */
-static unsigned broken_call;      /* the call that is over without having run again, and one more; 0: none */
+/* The rest is each thread's own. */
+static __thread uint64_t kept_off;         /* in replay, behind the thread's last entry: what was handled or blocked since */
+static __thread volatile uint64_t waiting; /* a bit for each signal that has come between calls */
+static __thread volatile int expected;     /* the next of this number is journaled already */
+static __thread uint64_t expected_mask;    /* in replay: what is blocked while its handler runs; 0: what the kernel says */
+static __thread volatile bool within;      /* in a call, live */
+static __thread const struct call *volatile current; /* that call */
+static __thread volatile int over;         /* a handler has run in it, and ends it */
+static __thread bool sending;              /* what has come between calls, within one */
+static __thread int owed;                  /* such a one whose handler has run in a call that does not wait */
+static __thread unsigned owed_calls;       /* of the next so many calls, one that waits is ended by it */
+static __thread int last_again;            /* in replay: the signal whose handler has run last */
+static __thread bool last_again_waited;    /* it had waited for its call */
+static __thread uint64_t last_again_end;   /* where the feed goes on behind it */
+static __thread unsigned broken_call;      /* the call that is over without having run again, and one more; 0: none */
 
 static uint64_t bit(int number)
 {
@@ -84,13 +83,6 @@ static bool ours(uint64_t number)
 }
 
 /* ---- one signal ---- */
-
-static void timer_end(void)
-{
-  if (timer >= 0)
-    raw_syscall1(SYS_timer_delete, (uint64_t)timer);
-  timer = -1;
-}
 
 /* Calls the program's handler as the kernel would have. */
 static void run(int number, siginfo_t *info, void *context)
@@ -137,18 +129,6 @@ static void record_signal(int number, bool has_waited, const siginfo_t *info)
   crash_point();
 }
 
-/* Sends the signal again when the patience ends. */
-static void be_patient(int number)
-{
-  struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = number};
-  const struct itimerspec later = {.it_value = {.tv_nsec = PATIENCE_NS}};
-  event.sigev_value.sival_ptr = &timer;
-  event._sigev_un._tid = (int32_t)raw_syscall0(SYS_gettid);
-  if (timer >= 0 || raw_syscall3(SYS_timer_create, CLOCK_MONOTONIC, (uint64_t)&event, (uint64_t)&timer) < 0)
-    return;
-  raw_syscall4(SYS_timer_settime, (uint64_t)timer, 0, (uint64_t)&later, 0);
-}
-
 /* A program looks whether a signal has come, makes a call that does not wait, and then one that does. Alone, it would have
  * seen one that comes shortly before the first. Here its handler runs in that call, and the second must not wait. */
 static void owe(int number, unsigned calls)
@@ -167,7 +147,7 @@ static void arrive(int number, siginfo_t *info, void *context)
 {
   bool in_call = within, has_waited = sending;
   sending = false;
-  if (engine.threaded || engine_thread.passing || expected == number || is_of_this_attempt(number)) {
+  if (engine_thread.passing || expected == number || is_of_this_attempt(number)) {
     expected = 0;
     if (expected_mask)
       raw_syscall4(SYS_rt_sigprocmask, SIG_SETMASK, (uint64_t)&expected_mask, 0, MASK_SIZE);
@@ -175,22 +155,22 @@ static void arrive(int number, siginfo_t *info, void *context)
     run(number, info, context);
     return;
   }
-  bool late = info->si_code == SI_TIMER && info->si_ptr == &timer;
+  bool late = patience_has_ended(info);
   if (late && (!process_live() || !(waiting & bit(number))))
     return;
   if (!late && !within) {
     if (!(waiting & bit(number)))
-      raw_copy(&waiting_info[number], info, sizeof *info);
+      raw_copy(waiting_info(number), info, sizeof *info);
     waiting |= bit(number);
     if (process_live())
-      be_patient(number);
+      patience_begin(number);
     return;
   }
   siginfo_t first;
   if (late) {
-    timer_end();
+    patience_end();
     waiting &= ~bit(number);
-    raw_copy(&first, &waiting_info[number], sizeof first);
+    raw_copy(&first, waiting_info(number), sizeof first);
     info = &first;
     record_note(TAIL_NOTED_SPINNING, "a signal came while the program made no calls: a resumed run handles it at the next one");
   }
@@ -216,11 +196,11 @@ static void send_to_self(int number, siginfo_t *info)
 /* One that the program has blocked since stays with the kernel until it is not. */
 static void send_waiting(void)
 {
-  timer_end();
+  patience_end();
   for (int number = 1; number < SIGNAL_MAX; number++)
     if (waiting & bit(number)) {
       siginfo_t info;
-      raw_copy(&info, &waiting_info[number], sizeof info);
+      raw_copy(&info, waiting_info(number), sizeof info);
       waiting &= ~bit(number);
       sending = true;
       send_to_self(number, &info);
@@ -251,7 +231,7 @@ int64_t signals_run(const struct call *call)
     owed_calls--;
     over = signals_break(call, actions[owed].flags);
   }
-  within = process_live() && !engine.threaded;
+  within = process_live();
   /* What had come before the call comes in it: a program that has looked whether it had, and waits now, would wait
    * in vain. */
   if (__builtin_expect(waiting != 0, 0) && within)
@@ -338,6 +318,15 @@ void signals_again(const struct journal_entry *entry)
   raw_syscall4(SYS_rt_sigprocmask, SIG_SETMASK, (uint64_t)&mask, 0, MASK_SIZE);
 }
 
+bool signals_due(void)
+{
+  const struct journal_entry *entry = replay_own_turn() ? replay_own_next() : NULL;
+  if (!entry || entry->kind != JOURNAL_SIGNAL)
+    return false;
+  signals_again(entry);
+  return true;
+}
+
 /* The last handler has run in the last call, or in the one before this. */
 static void owe_again(void)
 {
@@ -364,7 +353,7 @@ void signals_go_live(void)
   raw_syscall5(SYS_waitid, P_ALL, 0, (uint64_t)&info, WEXITED | WNOHANG | WNOWAIT, 0);
   if (!info.si_pid)
     return;
-  raw_copy(&waiting_info[SIGCHLD], &info, sizeof info);
+  raw_copy(waiting_info(SIGCHLD), &info, sizeof info);
   waiting |= bit(SIGCHLD);
 }
 
@@ -388,18 +377,29 @@ void signals_of_child(void)
   waiting = 0;
   kept_off = 0;
   owed_calls = 0;
-  timer = -1;
+  patience_of_child();
   expected = 0;
   within = false;
 }
 
 void signals_deliver(void)
 {
-  if (!waiting || !process_live() || engine.threaded)
+  if (!waiting || !process_live())
     return;
   within = true;
   send_waiting();
   within = false;
+}
+
+/* Another thread may take it. */
+void signals_thread_ends(void)
+{
+  patience_end();
+  for (int number = 1; waiting && number < SIGNAL_MAX; number++)
+    if (waiting & bit(number)) {
+      waiting &= ~bit(number);
+      raw_syscall2(SYS_kill, (uint64_t)engine.pid_real, (uint64_t)number);
+    }
 }
 
 void signals_exec(void)
@@ -427,10 +427,10 @@ static void handler_gone(int number, bool by_default)
   siginfo_t info;
   bool waited = waiting & bit(number);
   if (waited)
-    timer_end();
+    patience_end();
   handled &= ~bit(number);
   waiting &= ~bit(number);
-  raw_copy(&info, &waiting_info[number], sizeof info);
+  raw_copy(&info, waiting_info(number), sizeof info);
   if (waited && by_default && process_live())
     send_to_self(number, &info);
 }
@@ -477,11 +477,11 @@ static int64_t set_mask(struct call *call)
 int64_t handle_sigmask(struct call *call)
 {
   note_kept_off();
-  bool plain = !handled || engine.threaded || !call->args[1] || call->args[0] == SIG_BLOCK;
+  bool plain = !handled || !call->args[1] || call->args[0] == SIG_BLOCK;
   if (engine.tsc_trapped && call->args[3] == MASK_SIZE)
-    return tsc_trap_sigmask(call, plain ? set_mask : local_again);
+    return tsc_trap_sigmask(call, plain ? set_mask : local_mask);
   if (!plain)
-    return local_again(call);
+    return local_mask(call);
   call->frame->raw = FRAME_PLAIN;
   return 0;
 }

@@ -36,6 +36,10 @@ void signals_let_come(uint64_t mask);
 void signals_of_child(void);
 /* Handlers of what waits run now, live: in a call, before its own entry. */
 void signals_deliver(void);
+/* This thread ends: what waits in it goes to another one. */
+void signals_thread_ends(void);
+/* In replay: a SIGNAL of this thread is the next entry of all; runs its handler. False: it is not. */
+bool signals_due(void);
 /* The program is about to be replaced: what comes from now on, and what waits, is for the new one, or comes when the old
  * one goes on. */
 void signals_exec(void);

@@ -84,6 +84,10 @@ END
   assert_survives "$programs/region_overlap"
 }
 
+@test "signals in a process with threads come in the thread and at the call where they came" {
+  assert_survives "$programs/threads_signals"
+}
+
 @test "locks of all kinds are held again" {
   assert_survives "$programs/locks"
 }
