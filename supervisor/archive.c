@@ -2,6 +2,7 @@
 #include "supervisor/archive.h"
 
 #include "supervisor/drain.h"
+#include "supervisor/frame.h"
 #include "supervisor/redis_run.h"
 #include "supervisor/store_internal.h"
 
@@ -101,45 +102,16 @@ static int compress(const struct bytes *bytes, struct bytes *ret_packed, struct 
 
 static int decompress(const char *path, struct bytes *ret_bytes, struct failure *failure)
 {
-  struct bytes packed, bytes = {0};
+  struct bytes packed;
   int error = read_file(path, &packed, failure);
   if (error != 0)
     return error;
-  unsigned long long length = ZSTD_getFrameContentSize(packed.data, packed.length);
-  bool good = length < STORE_SIZE_MAX && (bytes.data = malloc((size_t)length + 1));
-  if (good)
-    bytes.length = ZSTD_decompress(bytes.data, (size_t)length, packed.data, packed.length);
+  error = frame_unpack(packed.data, packed.length, STORE_SIZE_MAX, &ret_bytes->data, &ret_bytes->length);
   free(packed.data);
-  if (good && !ZSTD_isError(bytes.length) && bytes.length == length) {
-    *ret_bytes = bytes;
-    return 0;
-  }
-  free(bytes.data);
-  return failure_set(failure, -EBADMSG, "%s is no archived run, or it is damaged; take it from a backup", path);
+  return error == 0 ? 0 : failure_set(failure, -EBADMSG, "%s is no archived run, or it is damaged; take it from a backup", path);
 }
 
 /* ---- from the store ---- */
-
-static int fill(struct redis_run *run, struct store *store, const struct bytes *head, uint64_t next_seq, struct failure *failure)
-{
-  struct store_chunk_target target = {store, failure};
-  uint64_t position, entry_count;
-  int error = store_begin(store, failure);
-  if (error != 0)
-    return error;
-  error = store_head_put(store, head->data, head->length, failure);
-  if (error == 0)
-    error = redis_run_chunks(run, 0, store_chunk_put_to, &target, failure);
-  if (error == 0)
-    error = store_end(store, &position, &entry_count, failure);
-  if (error == 0 && entry_count + 1 != next_seq)
-    error = failure_set(failure, -EBADMSG, "the store has %llu entries of the run, and says that it has %llu; take them from a replica or a "
-                        "backup", (unsigned long long)entry_count, (unsigned long long)next_seq - 1);
-  if (error == 0)
-    return store_commit(store, failure);
-  store_rollback(store);
-  return error;
-}
 
 static void remove_store(const char *path)
 {
@@ -191,14 +163,13 @@ static int check(const struct bytes *back, const char *directory, const char *pa
 }
 
 /* The run's store as the bytes of a file. `path` is made, and removed. */
-static int take_store(struct redis_run *run, const char *id, const char *path, const struct bytes *head, uint64_t next_seq,
-                      struct bytes *ret_bytes, struct failure *failure)
+static int take_store(struct redis_run *run, const char *path, struct bytes *ret_bytes, struct failure *failure)
 {
   struct store *store = NULL;
   remove_store(path);
   int error = store_create(path, TAIL_SYNC_NONE, &store, failure);
   if (error == 0)
-    error = fill(run, store, head, next_seq, failure);
+    error = store_fill(redis_run_any(run), store_any(store), failure);
   if (error == 0) /* one file has all of it */
     error = store_execute(store, "PRAGMA journal_mode = DELETE", "write to", failure);
   store_close(store);
@@ -245,32 +216,31 @@ static int claim(struct redis_run *run, struct redis_claimed *ret_claimed, struc
   return redis_run_claim(run, &wanted, ret_claimed, NULL, failure);
 }
 
-static int get_finished(struct redis_run *run, const char *id, struct bytes *ret_head, struct failure *failure)
+static int check_finished(struct redis_run *run, const char *id, struct failure *failure)
 {
-  char state[32];
-  int error = redis_run_head(run, state, &ret_head->data, &ret_head->length, failure);
-  if (error == 0 && strcmp(state, "finished") != 0) {
-    free(ret_head->data);
-    ret_head->data = NULL;
-    error = failure_set(failure, -EINVAL, "run %s has not finished: it is %s, and stays in the store; go on with it first", id, state);
-  }
-  return error;
+  struct store_head head;
+  int error = redis_run_head(run, &head, failure);
+  if (error != 0)
+    return error;
+  free(head.bytes);
+  return strcmp(head.state, "finished") == 0
+           ? 0
+           : failure_set(failure, -EINVAL, "run %s has not finished: it is %s, and stays in the store; go on with it first", id, head.state);
 }
 
 static int archive_owned(struct redis_run *run, const char *id, const char *directory, const char *path, uint64_t next_seq,
                          struct failure *failure)
 {
-  struct bytes head = {0}, bytes = {0}, back = {0};
+  struct bytes bytes = {0}, back = {0};
   char made[PATH_MAX];
   snprintf(made, sizeof made, "%s/.%s.archiving", directory, id);
-  int error = get_finished(run, id, &head, failure); /* as it is now that nobody else writes it */
+  int error = check_finished(run, id, failure); /* as it is now that nobody else writes it */
   if (error == 0)
-    error = take_store(run, id, made, &head, next_seq, &bytes, failure);
+    error = take_store(run, made, &bytes, failure);
   if (error == 0)
     error = put_away(directory, path, &bytes, &back, failure);
   if (error == 0 && (error = check(&back, directory, made, id, next_seq, failure)) != 0)
     unlink(path); /* it is made again by the next call */
-  free(head.data);
   free(bytes.data);
   free(back.data);
   return error == 0 ? redis_run_remove(run, failure) : error;
@@ -281,7 +251,6 @@ int archive_run(const char *url, const char *id, const char *directory, char *re
   struct redis_address address;
   struct redis_run *run = NULL;
   struct redis_claimed claimed;
-  struct bytes head = {0};
   struct failure ignored;
   if (snprintf(ret_path, PATH_MAX, "%s/%s.run.zst", directory, id) >= PATH_MAX - 32)
     return failure_set(failure, -ENAMETOOLONG, "the archive's directory %.200s is too deep; give another one", directory);
@@ -289,8 +258,7 @@ int archive_run(const char *url, const char *id, const char *directory, char *re
   if (error == 0)
     error = redis_run_open(&address, id, &run, failure);
   if (error == 0)
-    error = get_finished(run, id, &head, failure); /* a claim of what is not there would make it */
-  free(head.data);
+    error = check_finished(run, id, failure); /* a claim of what is not there would make it */
   if (error == 0)
     error = claim(run, &claimed, failure);
   if (error == 0) {

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What somebody reads who takes a run over, or looks at it. Trusts no byte. */
+#include "supervisor/frame.h"
 #include "supervisor/redis_run_internal.h"
 #include "supervisor/run_place.h"
+#include "supervisor/store_head.h"
 
 #include <endian.h>
 #include <errno.h>
@@ -12,38 +14,25 @@ static int damaged(struct failure *failure)
                      "the store holds a part of the run that is damaged; take it from a replica or a backup");
 }
 
-/* What a zstd frame holds, malloc'ed; length_max bounds what is believed. */
 static int unpack(const void *packed, size_t packed_length, size_t length_max, void **ret_bytes, size_t *ret_length,
                   struct failure *failure)
 {
-  unsigned long long length = ZSTD_getFrameContentSize(packed, packed_length);
-  if (length == ZSTD_CONTENTSIZE_ERROR || length == ZSTD_CONTENTSIZE_UNKNOWN || length > length_max)
-    return damaged(failure);
-  void *bytes = malloc(length + 1);
-  if (!bytes)
-    return failure_set(failure, -ENOMEM, "cannot read the store: out of memory");
-  size_t came = ZSTD_decompress(bytes, length, packed, packed_length);
-  if (ZSTD_isError(came) || came != length) {
-    free(bytes);
-    return damaged(failure);
-  }
-  *ret_bytes = bytes;
-  *ret_length = length;
-  return 0;
+  int error = frame_unpack(packed, packed_length, length_max, ret_bytes, ret_length);
+  return error == -ENOMEM ? failure_set(failure, error, "cannot read the store: out of memory") : error ? damaged(failure) : 0;
 }
 
 #define HEAD_LENGTH_MAX (64u << 20)
 
-int redis_run_head(struct redis_run *run, char *ret_state, void **ret_bytes, size_t *ret_length,
-                   struct failure *failure)
+/* The run's fields of those names, of which the first is its format. */
+static int ask_fields(struct redis_run *run, const char *second, const char *third, redisReply **ret_reply, struct failure *failure)
 {
   struct command command = {0};
   redisReply *reply;
   add(&command, "HMGET");
   add(&command, run->key_run);
   add(&command, "format");
-  add(&command, "state");
-  add(&command, "head");
+  add(&command, second);
+  add(&command, third);
   int error = redis_link_open(&run->link, failure);
   if (error == 0)
     error = redis_link_ask(&run->link, command.words, command.count, 0, &reply, failure);
@@ -55,16 +44,46 @@ int redis_run_head(struct redis_run *run, char *ret_state, void **ret_bytes, siz
   else if (number_at(reply, 0) != REDIS_RUN_FORMAT)
     error = failure_set(failure, -EPROTO, "the run is in format %s in %s, and this perdure knows %d; use the perdure that wrote it",
                         text_at(reply, 0), where, REDIS_RUN_FORMAT);
-  else
-    error = unpack(reply->element[2]->str, reply->element[2]->len, HEAD_LENGTH_MAX, ret_bytes, ret_length, failure);
   if (error == 0)
-    snprintf(ret_state, 32, "%s", text_at(reply, 1));
-  freeReplyObject(reply);
+    *ret_reply = reply;
+  else
+    freeReplyObject(reply);
   return error;
 }
 
-static int visit(const redisReply *item, int (*each)(const struct store_chunk *chunk, void *context), void *context,
-                 struct failure *failure)
+int redis_run_head(struct redis_run *run, struct store_head *ret_head, struct failure *failure)
+{
+  redisReply *reply;
+  struct store_head head;
+  int error = ask_fields(run, "state", "head", &reply, failure);
+  if (error != 0)
+    return error;
+  error = unpack(reply->element[2]->str, reply->element[2]->len, HEAD_LENGTH_MAX, &head.bytes, &head.length, failure);
+  snprintf(head.state, sizeof head.state, "%s", text_at(reply, 1));
+  freeReplyObject(reply);
+  if (error == 0)
+    *ret_head = head;
+  return error;
+}
+
+static int any_head(void *self, struct store_head *ret_head, struct failure *failure)
+{
+  return redis_run_head(self, ret_head, failure);
+}
+
+static int any_end(void *self, uint64_t *ret_next_seq, uint64_t *ret_position, struct failure *failure)
+{
+  redisReply *reply;
+  int error = ask_fields(self, "end_position", "next_seq", &reply, failure);
+  if (error != 0)
+    return error;
+  *ret_position = number_at(reply, 1);
+  *ret_next_seq = number_at(reply, 2);
+  freeReplyObject(reply);
+  return 0;
+}
+
+static int visit(const redisReply *item, uint64_t first_seq, store_chunk_visit *each, void *context, struct failure *failure)
 {
   struct packed_header header;
   void *bytes;
@@ -82,15 +101,16 @@ static int visit(const redisReply *item, int (*each)(const struct store_chunk *c
   if (error != 0)
     return error;
   chunk.bytes = bytes;
-  error = chunk.length == le64toh(header.length) ? each(&chunk, context) : damaged(failure);
+  error = chunk.length == le64toh(header.length) ? store_chunk_visit_from(&chunk, first_seq, each, context, failure)
+                                                 : damaged(failure);
   free(bytes);
   return error;
 }
 
-int redis_run_chunks(struct redis_run *run, uint64_t place, int (*each)(const struct store_chunk *chunk, void *context),
-                     void *context, struct failure *failure)
+static int any_chunks(void *self, uint64_t first_seq, store_chunk_visit *each, void *context, struct failure *failure)
 {
-  for (;; place += CHUNKS_PER_COMMAND) {
+  struct redis_run *run = self;
+  for (uint64_t place = 0;; place += CHUNKS_PER_COMMAND) {
     struct command command = {0};
     redisReply *reply;
     add(&command, "LRANGE");
@@ -104,11 +124,17 @@ int redis_run_chunks(struct redis_run *run, uint64_t place, int (*each)(const st
       return error;
     size_t count = reply->elements;
     for (size_t i = 0; i < count && error == 0; i++)
-      error = visit(reply->element[i], each, context, failure);
+      error = visit(reply->element[i], first_seq, each, context, failure);
     freeReplyObject(reply);
     if (error != 0 || count < CHUNKS_PER_COMMAND)
       return error;
   }
+}
+
+struct any_store redis_run_any(struct redis_run *run)
+{
+  static const struct store_kind kind = {.end = any_end, .head = any_head, .chunks = any_chunks};
+  return (struct any_store){&kind, run};
 }
 
 /* ---- all runs ---- */

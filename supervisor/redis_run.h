@@ -16,7 +16,7 @@
 #define PERDURE_SUPERVISOR_REDIS_RUN_H
 
 #include "supervisor/redis_link.h"
-#include "supervisor/store_head.h"
+#include "supervisor/store.h"
 
 #define REDIS_RUN_FORMAT 1
 /* As lease_ms of an append: the lease stays as it is, and nothing is said of it. */
@@ -88,12 +88,8 @@ int redis_run_wait(struct redis_run *run, unsigned replicas, unsigned timeout_ms
 int redis_runs(const struct redis_address *address, const char *state, int (*each)(const char *id, void *context), void *context,
                struct failure *failure);
 
-/* For whoever takes it over or looks at it. The head: malloc'ed bytes for the caller; state: into 32 bytes. */
-int redis_run_head(struct redis_run *run, char *ret_state, void **ret_bytes, size_t *ret_length,
-                   struct failure *failure);
-/* Calls `each` with the chunks from the place-th on (0: the first) until it returns non-zero, which is returned.
- * -EBADMSG: one is damaged. */
-int redis_run_chunks(struct redis_run *run, uint64_t place, int (*each)(const struct store_chunk *chunk, void *context),
-                     void *context, struct failure *failure);
+/* For whoever takes it over or looks at it: as one of all stores, without what writes. Its errors: -EBADMSG: what is there is damaged. */
+struct any_store redis_run_any(struct redis_run *run);
+int redis_run_head(struct redis_run *run, struct store_head *ret_head, struct failure *failure);
 
 #endif

@@ -4,19 +4,16 @@
 #include "supervisor/blob.h"
 #include "supervisor/run_lock.h"
 #include "supervisor/run_replication.h"
+#include "supervisor/store_follow.h"
 #include "supervisor/store_head.h"
-#include "supervisor/thread.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/futex.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 /* After an error the next try is as late as this; without one, a look at whether the directory is still there. */
@@ -32,11 +29,9 @@ struct replica {
   dev_t device;           /* of the directory when it was opened first, */
   ino_t inode;            /* and of the open store */
   char *source_path;      /* of the run's own store */
-  struct tail_header *header;
-  pthread_t thread;
-  bool running;
+  struct store_follower follower;
   bool given_up;          /* the directory has another run of that name, or more of this one */
-  _Atomic uint32_t stop;
+  bool grown;             /* since the transaction began */
 };
 
 static void say(const struct replica *replica, enum run_loudness loudness, const char *format, ...)
@@ -124,30 +119,73 @@ static void close_store(struct replica *replica)
   replica->lock = (struct run_lock){.owner_fd = -1, .tree_fd = -1};
 }
 
-/* ---- the head ---- */
+/* ---- as one of all stores: on disk at a commit ---- */
 
-/* On disk when it returns 0. */
-static int copy_head(struct replica *replica, struct failure *failure)
+static int replica_end(void *self, uint64_t *ret_next_seq, uint64_t *ret_position, struct failure *failure)
 {
-  void *head = NULL;
-  size_t length;
-  int error = store_head_of(replica->source_path, &head, &length, failure);
-  if (error == 0)
-    error = store_begin(replica->store, failure);
-  if (error != 0) {
-    free(head);
-    return error;
-  }
-  error = store_head_put(replica->store, head, length, failure);
-  if (error == 0)
-    error = run_state_of_lost(replica->store, failure);
-  free(head);
-  if (error != 0) {
-    store_rollback(replica->store);
-    return error;
-  }
-  error = store_commit(replica->store, failure);
-  return error == 0 ? store_sync(replica->store, failure) : error;
+  struct any_store own = store_any(((struct replica *)self)->store);
+  return own.kind->end(own.self, ret_next_seq, ret_position, failure);
+}
+
+static int replica_head(void *self, struct store_head *ret_head, struct failure *failure)
+{
+  struct any_store own = store_any(((struct replica *)self)->store);
+  return own.kind->head(own.self, ret_head, failure);
+}
+
+static int replica_chunks(void *self, uint64_t first_seq, store_chunk_visit *each, void *context, struct failure *failure)
+{
+  return store_chunks(((struct replica *)self)->store, first_seq, each, context, failure);
+}
+
+/* Whoever goes on from here has nothing else of the attempt that runs now. */
+static int replica_put_head(void *self, const struct store_head *head, struct failure *failure)
+{
+  struct replica *replica = self;
+  int error = store_head_put(replica->store, head->bytes, head->length, failure);
+  replica->grown = true;
+  return error == 0 ? run_state_of_lost(replica->store, failure) : error;
+}
+
+static int replica_append(void *self, const struct store_chunk *chunks, unsigned count, struct failure *failure)
+{
+  struct replica *replica = self;
+  struct any_store own = store_any(replica->store);
+  replica->grown = true;
+  return own.kind->append(own.self, chunks, count, failure);
+}
+
+static int replica_forget(void *self, struct failure *failure)
+{
+  struct replica *replica = self;
+  replica->grown = true;
+  return store_chunks_forget(replica->store, failure);
+}
+
+static int replica_begin(void *self, struct failure *failure)
+{
+  struct replica *replica = self;
+  replica->grown = false;
+  return store_begin(replica->store, failure);
+}
+
+static int replica_commit(void *self, struct failure *failure)
+{
+  struct replica *replica = self;
+  int error = store_commit(replica->store, failure);
+  return error == 0 && replica->grown ? store_sync(replica->store, failure) : error;
+}
+
+static void replica_rollback(void *self)
+{
+  store_rollback(((struct replica *)self)->store);
+}
+
+static struct any_store as_store(struct replica *replica)
+{
+  static const struct store_kind kind = {replica_end,    replica_head,  replica_chunks, replica_put_head, replica_append,
+                                         replica_forget, replica_begin, replica_commit, replica_rollback};
+  return (struct any_store){&kind, replica};
 }
 
 /* ---- opening ---- */
@@ -232,7 +270,7 @@ static int open_store(struct replica *replica, struct store *source, struct fail
   if (error == 0)
     error = same_run(replica, source, failure);
   if (error == 0)
-    error = copy_head(replica, failure);
+    error = store_pass_head(store_any(source), as_store(replica), failure);
   if (error == 0)
     error = store_sync_names(replica->store, failure);
   if (error != 0)
@@ -241,31 +279,6 @@ static int open_store(struct replica *replica, struct store *source, struct fail
 }
 
 /* ---- copying ---- */
-
-/* What the run's own store has more. *ret_end: position; all below is on disk here. */
-static int copy_chunks(struct replica *replica, struct store *source, uint64_t *ret_end, struct failure *failure)
-{
-  struct store_chunk_target target = {replica->store, failure};
-  uint64_t before, count, after;
-  int error = store_end(replica->store, &before, &count, failure);
-  if (error == 0)
-    error = store_begin(replica->store, failure);
-  if (error != 0)
-    return error;
-  error = store_chunks(source, count + 1, store_chunk_put_to, &target, failure);
-  if (error == 0)
-    error = store_end(replica->store, &after, &count, failure);
-  if (error != 0) {
-    store_rollback(replica->store);
-    return error;
-  }
-  error = store_commit(replica->store, failure);
-  if (error == 0 && after != before)
-    error = store_sync(replica->store, failure);
-  if (error == 0)
-    *ret_end = after;
-  return error;
-}
 
 /* What chunks refer to is there before them. */
 static int copy_blobs(struct replica *replica, struct failure *failure)
@@ -279,8 +292,19 @@ static int copy_blobs(struct replica *replica, struct failure *failure)
                                   strerror(-error));
 }
 
-static int one_round(struct replica *replica, struct store *source, struct failure *failure)
+/* *ret_end: position; all below is on disk here. */
+static int copy_journal(struct replica *replica, struct store *source, uint64_t *ret_end, struct failure *failure)
 {
+  uint64_t count;
+  int error = copy_blobs(replica, failure);
+  if (error == 0)
+    error = store_catch_up(store_any(source), as_store(replica), failure);
+  return error == 0 ? store_end(replica->store, ret_end, &count, failure) : error;
+}
+
+static int one_round(void *context, struct store *source, struct failure *failure)
+{
+  struct replica *replica = context;
   uint64_t end = 0;
   int error = 0;
   if (replica->store && !is_the_same(replica)) {
@@ -290,9 +314,7 @@ static int one_round(struct replica *replica, struct store *source, struct failu
   if (error == 0 && !replica->store)
     error = open_store(replica, source, failure);
   if (error == 0)
-    error = copy_blobs(replica, failure);
-  if (error == 0)
-    error = copy_chunks(replica, source, &end, failure);
+    error = copy_journal(replica, source, &end, failure);
   if (error == 0 && !is_the_same(replica))
     error = failure_set(failure, -ENOENT, "the replica in %s is gone", replica->place.base);
   if (error == 0)
@@ -313,27 +335,11 @@ static void report(const struct replica *replica, int error, int last, const str
     say(replica, SAY_ERROR, "run %s: the replica in %s works again", replica->place.id, replica->place.base);
 }
 
-static void *run(void *argument)
+static int64_t after_round(void *context, int error, int last, const struct failure *failure)
 {
-  struct replica *replica = argument;
-  _Atomic uint32_t *wake = &replica->header->replication.wake;
-  struct failure failure;
-  struct store *source = NULL;
-  int last = replica->store ? 0 : -ENOENT; /* said when it was opened */
-  for (bool stop = false; !stop && !replica->given_up;) {
-    uint32_t seen = atomic_load(wake);
-    stop = atomic_load(&replica->stop);
-    int error = source ? 0 : store_open(replica->source_path, true, &source, &failure);
-    if (error == 0)
-      error = one_round(replica, source, &failure);
-    report(replica, error, last, &failure);
-    last = error;
-    const struct timespec timeout = {error ? 0 : LOOK_NS / 1000000000, error ? RETRY_NS : LOOK_NS % 1000000000};
-    if (!atomic_load(&replica->stop))
-      syscall(SYS_futex, wake, FUTEX_WAIT, seen, &timeout, NULL, 0);
-  }
-  store_close(source);
-  return NULL;
+  const struct replica *replica = context;
+  report(replica, error, last, failure);
+  return replica->given_up ? -1 : error ? RETRY_NS : LOOK_NS;
 }
 
 static void replica_free(struct replica *replica)
@@ -365,13 +371,15 @@ int replica_start(const struct replica_options *options, struct store *store, co
     return failure_set(failure, -ENOMEM, "cannot begin a replica: out of memory");
   }
   replica->options = *options;
-  replica->header = header;
   replica->lock = (struct run_lock){.owner_fd = -1, .tree_fd = -1};
   int error = run_place_find(options->directory, options->run_id, &replica->place, failure);
   if (error == 0)
     error = open_first(replica, store, failure);
   if (error == 0) {
-    error = thread_begin(&replica->thread, run, replica);
+    replica->follower = (struct store_follower){
+      .source_path = replica->source_path, .shared = &header->replication, .round = one_round, .after = after_round,
+      .context = replica, .last = replica->store ? 0 : -ENOENT /* said when it was opened */};
+    error = store_follower_start(&replica->follower);
     if (error != 0)
       error = failure_set(failure, error, "cannot begin a replica: %s", strerror(-error));
   }
@@ -379,20 +387,14 @@ int replica_start(const struct replica_options *options, struct store *store, co
     replica_free(replica);
     return error;
   }
-  replica->running = true;
   *ret_replica = replica;
   return 0;
 }
 
 void replica_halt(struct replica *replica)
 {
-  if (!replica || !replica->running)
-    return;
-  atomic_store(&replica->stop, 1);
-  atomic_fetch_add(&replica->header->replication.wake, 1);
-  syscall(SYS_futex, &replica->header->replication.wake, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
-  pthread_join(replica->thread, NULL);
-  replica->running = false;
+  if (replica)
+    store_follower_halt(&replica->follower);
 }
 
 void replica_finish(struct replica *replica, struct store *store)
@@ -405,11 +407,9 @@ void replica_finish(struct replica *replica, struct store *store)
   if (store && !replica->given_up) {
     int error = replica->store ? 0 : open_store(replica, store, &failure);
     if (error == 0)
-      error = copy_blobs(replica, &failure);
+      error = copy_journal(replica, store, &end, &failure);
     if (error == 0)
-      error = copy_chunks(replica, store, &end, &failure);
-    if (error == 0)
-      error = copy_head(replica, &failure);
+      error = store_pass_head(store_any(store), as_store(replica), &failure);
     if (error != 0)
       say(replica, SAY_ERROR, "run %s: %s; the newest part of its journal is not in that replica", replica->place.id, failure.text);
   }

@@ -119,40 +119,65 @@ int replication_reset(struct replication *replication, struct failure *failure)
   return error;
 }
 
-/* ---- fetching ---- */
+/* ---- as one of all stores ---- */
 
-static int fetch_all(struct replication *replication, struct store *store, struct failure *failure)
+/* What is known of it, since nobody else writes there. */
+static int replication_end(void *self, uint64_t *ret_next_seq, uint64_t *ret_position, struct failure *failure)
 {
-  struct store_chunk_target target = {store, failure};
-  char state[32];
-  void *head;
-  size_t length;
-  uint64_t position, entry_count;
-  int error = redis_run_head(replication->run, state, &head, &length, failure);
-  if (error != 0)
+  const struct replication *replication = self;
+  (void)failure;
+  *ret_next_seq = replication->next_seq;
+  *ret_position = replication->sent_end;
+  return 0;
+}
+
+static int replication_head(void *self, struct store_head *ret_head, struct failure *failure)
+{
+  return redis_run_head(((struct replication *)self)->run, ret_head, failure);
+}
+
+static int replication_chunks(void *self, uint64_t first_seq, store_chunk_visit *each, void *context, struct failure *failure)
+{
+  struct any_store there = redis_run_any(((struct replication *)self)->run);
+  return there.kind->chunks(there.self, first_seq, each, context, failure);
+}
+
+static int replication_put_head(void *self, const struct store_head *head, struct failure *failure)
+{
+  return redis_run_set_head(((struct replication *)self)->run, head->state, head->bytes, head->length, failure);
+}
+
+static int replication_append(void *self, const struct store_chunk *chunks, unsigned count, struct failure *failure)
+{
+  struct replication *replication = self;
+  int64_t lease_until_ns;
+  uint64_t next_seq = replication->next_seq;
+  int error = redis_run_append(replication->run, chunks, count, replication->options.lease_ms, &next_seq, &lease_until_ns, failure);
+  if (error != 0) {
+    replication_is_at(replication, next_seq);
     return error;
-  error = store_head_put(store, head, length, failure);
-  free(head);
-  if (error == 0)
-    error = redis_run_chunks(replication->run, 0, store_chunk_put_to, &target, failure);
-  if (error == 0)
-    error = store_end(store, &position, &entry_count, failure);
-  if (error == 0 && entry_count + 1 != replication->next_seq)
-    error = failure_set(failure, -EBADMSG, "the other store has %llu entries of the run, and says that it has %llu; take them from "
-                        "a replica or a backup", (unsigned long long)entry_count, (unsigned long long)replication->next_seq - 1);
-  return error;
+  }
+  replication_has(replication, next_seq, chunks[count - 1].end_position);
+  replication_has_lease(replication, lease_until_ns);
+  return 0;
+}
+
+static int replication_forget(void *self, struct failure *failure)
+{
+  return replication_reset(self, failure);
+}
+
+static struct any_store as_store(struct replication *replication)
+{
+  static const struct store_kind kind = {.end = replication_end, .head = replication_head, .chunks = replication_chunks,
+                                         .put_head = replication_put_head, .append = replication_append,
+                                         .forget = replication_forget};
+  return (struct any_store){&kind, replication};
 }
 
 int replication_fetch(struct replication *replication, struct store *store, struct failure *failure)
 {
-  int error = store_begin(store, failure);
-  if (error != 0)
-    return error;
-  error = fetch_all(replication, store, failure);
-  if (error == 0)
-    return store_commit(store, failure);
-  store_rollback(store);
-  return error;
+  return store_fill(as_store(replication), store_any(store), failure);
 }
 
 /* ---- agreeing ---- */
@@ -175,17 +200,7 @@ static int end_of(struct store *store, uint64_t seq, uint64_t *ret_end, struct f
 
 static int take_all(struct replication *replication, struct store *store, struct failure *failure)
 {
-  struct store_chunk_target target = {store, failure};
-  int error = store_begin(store, failure);
-  if (error != 0)
-    return error;
-  error = store_chunks_forget(store, failure);
-  if (error == 0)
-    error = redis_run_chunks(replication->run, 0, store_chunk_put_to, &target, failure);
-  if (error == 0)
-    error = store_commit(store, failure);
-  else
-    store_rollback(store);
+  int error = store_replace_chunks(as_store(replication), store_any(store), failure);
   return error == 0 ? store_sync(store, failure) : error;
 }
 
@@ -204,85 +219,13 @@ int replication_reconcile(struct replication *replication, struct store *store, 
 
 /* ---- sending ---- */
 
-#define BATCH_CHUNKS 64u
-#define BATCH_BYTES (1u << 20)
-
-struct batch {
-  struct replication *replication;
-  struct failure *failure;
-  struct store_chunk chunks[BATCH_CHUNKS];
-  unsigned count;
-  size_t bytes;
-};
-
-static int send_batch(struct batch *batch)
-{
-  struct replication *replication = batch->replication;
-  int64_t lease_until_ns;
-  uint64_t next_seq = replication->next_seq, end = 0;
-  if (!batch->count)
-    return 0;
-  int error = redis_run_append(replication->run, batch->chunks, batch->count, replication->options.lease_ms, &next_seq,
-                               &lease_until_ns, batch->failure);
-  end = batch->chunks[batch->count - 1].end_position;
-  while (batch->count > 0)
-    free((void *)batch->chunks[--batch->count].bytes);
-  batch->bytes = 0;
-  if (error != 0) {
-    replication_is_at(replication, next_seq);
-    return error;
-  }
-  replication_has(replication, next_seq, end);
-  replication_has_lease(replication, lease_until_ns);
-  return 0;
-}
-
-static int collect(const struct store_chunk *chunk, void *context)
-{
-  struct batch *batch = context;
-  void *bytes = malloc(chunk->length);
-  if (!bytes)
-    return failure_set(batch->failure, -ENOMEM, "cannot send the journal to the other store: out of memory");
-  memcpy(bytes, chunk->bytes, chunk->length);
-  batch->chunks[batch->count] = *chunk;
-  batch->chunks[batch->count++].bytes = bytes;
-  batch->bytes += chunk->length;
-  return batch->count == BATCH_CHUNKS || batch->bytes >= BATCH_BYTES ? send_batch(batch) : 0;
-}
-
 int replication_send(struct replication *replication, struct store *store, struct failure *failure)
 {
-  struct batch *batch = calloc(1, sizeof *batch);
-  if (!batch)
-    return failure_set(failure, -ENOMEM, "cannot send the journal to the other store: out of memory");
-  int error;
-  /* What the server lacks, it says once: a replica that lacked it has taken the primary's place. */
-  for (int tries = 0; tries < 2; tries++) {
-    *batch = (struct batch){.replication = replication, .failure = failure};
-    error = store_chunks(store, replication->next_seq, collect, batch, failure);
-    if (error == 0)
-      error = send_batch(batch);
-    while (batch->count > 0)
-      free((void *)batch->chunks[--batch->count].bytes);
-    if (error != -EILSEQ)
-      break;
-  }
-  free(batch);
-  return error;
+  return store_catch_up(store_any(store), as_store(replication), failure);
 }
 
 int replication_send_head(struct replication *replication, struct store *store, struct failure *failure)
 {
-  char *state = NULL;
-  void *head = NULL;
-  size_t length;
-  int error = store_meta_text(store, "state", &state, failure);
-  if (error == 0)
-    error = replication->store_path ? store_head_of(replication->store_path, &head, &length, failure)
-                                    : store_head_take(store, &head, &length, failure);
-  if (error == 0)
-    error = redis_run_set_head(replication->run, state, head, length, failure);
-  free(state);
-  free(head);
+  int error = store_pass_head(store_any(store), as_store(replication), failure);
   return error == 0 ? replication_send(replication, store, failure) : error;
 }

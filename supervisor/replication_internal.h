@@ -5,8 +5,7 @@
 
 #include "supervisor/drain.h"
 #include "supervisor/replication.h"
-
-#include <pthread.h>
+#include "supervisor/store_follow.h"
 
 struct replication {
   struct replication_options options;
@@ -18,7 +17,7 @@ struct replication {
   uint64_t sent_end;      /* position: the primary has all below */
   int64_t lease_until_ns; /* CLOCK_BOOTTIME */
   /* while the thread runs */
-  pthread_t thread;
+  struct store_follower follower;
   char *store_path;
   struct tail_file *tail;
   struct tail_header *header; /* the tail's; NULL: it does not */
@@ -29,7 +28,6 @@ struct replication {
   int64_t short_since_ns;     /* CLOCK_BOOTTIME: fewer replicas acknowledge than somebody waits for; 0: enough do */
   bool short_said;
   _Atomic int32_t pid;        /* 0: not known yet */
-  _Atomic uint32_t stop;
   int lost;                   /* why the run is not this machine's any more; 0: it is. Read after the thread's end */
   struct failure lost_why;
 };

@@ -3,7 +3,6 @@
  * that a crash could lose. */
 #include "supervisor/replication_internal.h"
 #include "supervisor/clock.h"
-#include "supervisor/thread.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -146,8 +145,9 @@ static int send_and_ask(struct replication *replication, struct store *store, st
 }
 
 /* The server may have forgotten the run: then it is ours as before, or another's. */
-static int one_round(struct replication *replication, struct store *store, struct failure *failure)
+static int one_round(void *context, struct store *store, struct failure *failure)
 {
+  struct replication *replication = context;
   bool done;
   int error = send_wanted(replication, &done, failure);
   if (error == 0 && !done)
@@ -193,38 +193,16 @@ static void report(struct replication *replication, int error, int last, const s
     replication_say(replication, SAY_ERROR, "run %s: the other store works again", replication->run_id);
 }
 
-static void wait_for_work(struct replication *replication, uint32_t seen, int error)
+static int64_t after_round(void *context, int error, int last, const struct failure *failure)
 {
-  long ns = (long)replication->options.lease_ms * 1000000 / 4;
-  if (error != 0 || most_waited_for(&replication->header->replication) >= 0)
-    ns = RETRY_NS;
-  const struct timespec timeout = {ns / 1000000000, ns % 1000000000};
-  if (!atomic_load(&replication->stop))
-    syscall(SYS_futex, &replication->header->replication.wake, FUTEX_WAIT, seen, &timeout, NULL, 0);
-}
-
-static void *run(void *argument)
-{
-  struct replication *replication = argument;
-  struct failure failure;
-  struct store *store = NULL;
-  int last = 0;
-  for (bool stop = false; !stop;) {
-    uint32_t seen = atomic_load(&replication->header->replication.wake);
-    stop = atomic_load(&replication->stop);
-    int error = store ? 0 : store_open(replication->store_path, true, &store, &failure);
-    if (error == 0)
-      error = one_round(replication, store, &failure);
-    if (is_final(replication, error)) {
-      lose(replication, error, &failure);
-      break;
-    }
-    report(replication, error, last, &failure);
-    last = error;
-    wait_for_work(replication, seen, error);
+  struct replication *replication = context;
+  if (is_final(replication, error)) {
+    lose(replication, error, failure);
+    return -1;
   }
-  store_close(store);
-  return NULL;
+  report(replication, error, last, failure);
+  bool soon = error != 0 || most_waited_for(&replication->header->replication) >= 0;
+  return soon ? RETRY_NS : (int64_t)replication->options.lease_ms * 1000000 / 4;
 }
 
 /* ---- from the supervisor ---- */
@@ -245,7 +223,9 @@ int replication_start(struct replication *replication, const char *store_path, s
     replication->header = NULL;
     return error;
   }
-  error = thread_begin(&replication->thread, run, replication);
+  replication->follower = (struct store_follower){.source_path = replication->store_path, .shared = &tail->header->replication,
+                                                  .round = one_round, .after = after_round, .context = replication};
+  error = store_follower_start(&replication->follower);
   if (error != 0) {
     replication_ring_end(replication);
     replication->header = NULL;
@@ -263,15 +243,10 @@ void replication_watch(struct replication *replication, pid_t pid)
 
 static void stop_thread(struct replication *replication)
 {
-  struct tail_replication *shared = &replication->header->replication;
-  atomic_store(&replication->stop, 1);
-  atomic_fetch_add(&shared->wake, 1);
-  syscall(SYS_futex, &shared->wake, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
-  pthread_join(replication->thread, NULL);
+  store_follower_halt(&replication->follower);
   replication_ring_end(replication);
   replication->header = NULL;
   atomic_store(&replication->pid, 0);
-  atomic_store(&replication->stop, 0);
   free(replication->store_path);
   replication->store_path = NULL;
 }

@@ -34,7 +34,65 @@ struct failure {
 int failure_set(struct failure *failure, int error, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* ---- what every store of a run's journal can: the run's own (store_any()), one in another directory (replica.h), one in a Redis
+ * (replication.h for its owner, redis_run.h for whoever looks) ---- */
+
+/* A row of the table chunk. The bytes belong to whoever gives it. */
+struct store_chunk {
+  uint64_t first_seq, first_position, end_position, entry_count;
+  int64_t time_ns;
+  const void *bytes;
+  size_t length;
+};
+typedef int store_chunk_visit(const struct store_chunk *chunk, void *context);
+
+/* All of a store but its chunks (store_head.h). */
+struct store_head {
+  char state[32]; /* enum run_state's name */
+  void *bytes;    /* malloc'ed */
+  size_t length;
+};
+
+/* Each returns 0 or that store's own errors, after which nothing was done. */
+struct store_kind {
+  /* What comes next there, and the position behind what is there. */
+  int (*end)(void *self, uint64_t *ret_next_seq, uint64_t *ret_position, struct failure *failure);
+  int (*head)(void *self, struct store_head *ret_head, struct failure *failure);
+  /* Calls `each` with the chunks from the entry first_seq on, in order, until it returns non-zero, which is returned. The first
+   * one is what is left of its chunk where that begins before. */
+  int (*chunks)(void *self, uint64_t first_seq, store_chunk_visit *each, void *context, struct failure *failure);
+  /* What follows writes, and is NULL where only somebody else may. */
+  int (*put_head)(void *self, const struct store_head *head, struct failure *failure);
+  /* -EILSEQ, -EBADMSG: they do not follow on what is there. */
+  int (*append)(void *self, const struct store_chunk *chunks, unsigned count, struct failure *failure);
+  int (*forget)(void *self, struct failure *failure); /* the chunks */
+  /* All between is done or not; as sure as that store makes it. NULL: each of the above is one step for itself. */
+  int (*begin)(void *self, struct failure *failure);
+  int (*commit)(void *self, struct failure *failure);
+  void (*rollback)(void *self);
+};
+struct any_store {
+  const struct store_kind *kind;
+  void *self;
+};
+
+/* store_transfer.c: the same between any two. Errors are either one's. */
+
+/* `to`, which has just been made, gets all that `from` has. -EBADMSG: that has less than it says. */
+int store_fill(struct any_store from, struct any_store to, struct failure *failure);
+/* `to` gets the chunks that `from` has more. */
+int store_catch_up(struct any_store from, struct any_store to, struct failure *failure);
+/* `to` gets the head of `from` in place of its own, */
+int store_pass_head(struct any_store from, struct any_store to, struct failure *failure);
+/* or all its chunks. */
+int store_replace_chunks(struct any_store from, struct any_store to, struct failure *failure);
+
+/* ---- the run's own ---- */
+
 struct store;
+
+/* Also of a store that was opened read-only: its head is read beside whoever writes it. */
+struct any_store store_any(struct store *store);
 
 /* Creates the store at `path`, mode 0600, which must not exist. sync: enum tail_sync. */
 int store_create(const char *path, unsigned sync, struct store **ret_store, struct failure *failure);

@@ -63,17 +63,6 @@ int store_head_take(struct store *store, void **ret_bytes, size_t *ret_length, s
   return error;
 }
 
-int store_head_of(const char *path, void **ret_bytes, size_t *ret_length, struct failure *failure)
-{
-  struct store *store;
-  int error = store_open(path, false, &store, failure);
-  if (error != 0)
-    return error;
-  error = store_head_take(store, ret_bytes, ret_length, failure);
-  store_close(store);
-  return error;
-}
-
 /* Inside a transaction no database can be attached: the image has a connection of its own. */
 static int copy_rows(struct store *store, sqlite3 *image, const char *table, struct failure *failure)
 {
@@ -129,24 +118,23 @@ int store_head_put(struct store *store, const void *bytes, size_t length, struct
   return error;
 }
 
-/* The first chunk may begin before. */
-static int visit(struct store_chunk *chunk, uint64_t first_seq, int (*each)(const struct store_chunk *chunk, void *context), void *context,
-                 struct failure *failure)
+int store_chunk_visit_from(const struct store_chunk *chunk, uint64_t first_seq, store_chunk_visit *each, void *context,
+                           struct failure *failure)
 {
+  struct store_chunk rest = *chunk;
   void *bytes = NULL;
   int error = 0;
   if (chunk->first_seq + chunk->entry_count <= first_seq)
     return 0;
   if (chunk->first_seq < first_seq)
-    error = chunk_cut(chunk, first_seq, &bytes, failure);
+    error = chunk_cut(&rest, first_seq, &bytes, failure);
   if (error == 0)
-    error = each(chunk, context);
+    error = each(&rest, context);
   free(bytes);
   return error;
 }
 
-int store_chunks(struct store *store, uint64_t first_seq, int (*each)(const struct store_chunk *chunk, void *context),
-                 void *context, struct failure *failure)
+int store_chunks(struct store *store, uint64_t first_seq, store_chunk_visit *each, void *context, struct failure *failure)
 {
   sqlite3_stmt *statement;
   int code, error = store_prepare(store,
@@ -171,7 +159,7 @@ int store_chunks(struct store *store, uint64_t first_seq, int (*each)(const stru
       .bytes = sqlite3_column_blob(statement, 5),
       .length = (size_t)sqlite3_column_bytes(statement, 5),
     };
-    error = visit(&chunk, first_seq, each, context, failure);
+    error = store_chunk_visit_from(&chunk, first_seq, each, context, failure);
   }
   sqlite3_finalize(statement);
   return error;
@@ -231,10 +219,4 @@ int store_chunk_put(struct store *store, const struct store_chunk *chunk, struct
   sqlite3_bind_int64(statement, 5, chunk->time_ns);
   sqlite3_bind_blob(statement, 6, chunk->bytes, (int)chunk->length, SQLITE_STATIC);
   return store_finish(store, statement, "write to", failure);
-}
-
-int store_chunk_put_to(const struct store_chunk *chunk, void *target)
-{
-  const struct store_chunk_target *to = target;
-  return store_chunk_put(to->store, chunk, to->failure);
 }

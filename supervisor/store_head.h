@@ -6,18 +6,8 @@
 
 #include "supervisor/store.h"
 
-/* A row of the table chunk. The bytes belong to whoever gives it. */
-struct store_chunk {
-  uint64_t first_seq, first_position, end_position, entry_count;
-  int64_t time_ns;
-  const void *bytes;
-  size_t length;
-};
-
 /* The head as it is now; the caller frees it. Not of a store that was opened read-only: SQLite then makes no other database either. */
 int store_head_take(struct store *store, void **ret_bytes, size_t *ret_length, struct failure *failure);
-/* The same by the store's path, beside whoever writes it. */
-int store_head_of(const char *path, void **ret_bytes, size_t *ret_length, struct failure *failure);
 /* Puts it in place of the store's own tables. Inside a transaction. -EBADMSG: it is no such image. */
 int store_head_put(struct store *store, const void *bytes, size_t length, struct failure *failure);
 
@@ -28,19 +18,14 @@ struct store_mark {
 /* The last chunk that begins before next_seq; zeros: there is none. */
 int store_mark_before(struct store *store, uint64_t next_seq, struct store_mark *ret_mark, struct failure *failure);
 
-/* Calls `each` with the chunks from the entry first_seq on, in order, until it returns non-zero, which is returned. The first one
- * is what is left of its row where that begins before. */
-int store_chunks(struct store *store, uint64_t first_seq, int (*each)(const struct store_chunk *chunk, void *context),
-                 void *context, struct failure *failure);
+/* As store_kind's. */
+int store_chunks(struct store *store, uint64_t first_seq, store_chunk_visit *each, void *context, struct failure *failure);
+/* For a walk over chunks: calls `each` with the part of it from first_seq on, if there is any. */
+int store_chunk_visit_from(const struct store_chunk *chunk, uint64_t first_seq, store_chunk_visit *each, void *context,
+                           struct failure *failure);
 /* All of them, inside a transaction. */
 int store_chunks_forget(struct store *store, struct failure *failure);
 /* Inside a transaction. -EBADMSG: it does not follow on the last one. */
 int store_chunk_put(struct store *store, const struct store_chunk *chunk, struct failure *failure);
-/* The same for whoever visits chunks. */
-struct store_chunk_target {
-  struct store *store;
-  struct failure *failure;
-};
-int store_chunk_put_to(const struct store_chunk *chunk, void *target);
 
 #endif

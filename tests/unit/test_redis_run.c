@@ -309,10 +309,10 @@ static void test_reading(const struct redis_server *server)
   struct redis_claimed claimed;
   uint64_t next;
   int64_t until;
-  char state[32];
-  void *head;
-  size_t length;
-  tap_ok(redis_run_head(run, state, &head, &length, &failure) == -ENOENT, "a run that is not there has no head");
+  struct any_store any = redis_run_any(run);
+  struct store_head head;
+  uint64_t position;
+  tap_ok(any.kind->end(any.self, &next, &position, &failure) == -ENOENT && redis_run_head(run, &head, &failure) == -ENOENT, "a run that is not there has no end and no head");
   int error = claim(run, "me", LONG_LEASE_MS, 1, &claimed);
   assert(error == 0);
   for (unsigned i = 0; i < 200; i++) {
@@ -322,16 +322,18 @@ static void test_reading(const struct redis_server *server)
   error = redis_run_append(run, chunks, 200, LONG_LEASE_MS, &next, &until, &failure);
   tap_ok(error == 0 && next == chunks[199].first_seq + chunks[199].entry_count, "many chunks are written at once");
   struct seen seen = {.next_seq = 1, .same = true};
-  error = redis_run_chunks(run, 0, see, &seen, &failure);
+  error = any.kind->chunks(any.self, 1, see, &seen, &failure);
   tap_ok(error == 0 && seen.same && seen.chunks == 200 && seen.next_seq == next, "and come back as they were, in order");
+  tap_ok(any.kind->end(any.self, &next, &position, &failure) == 0 && next == chunks[199].first_seq + chunks[199].entry_count &&
+           position == chunks[199].end_position, "and their end is known without being the owner");
   static char large[100000];
   memset(large, 'x', sizeof large);
   error = redis_run_set_head(run, "unfinished", large, sizeof large, &failure);
   if (error == 0)
-    error = redis_run_head(run, state, &head, &length, &failure);
-  tap_ok(error == 0 && length == sizeof large && memcmp(head, large, length) == 0 && strcmp(state, "unfinished") == 0,
+    error = redis_run_head(run, &head, &failure);
+  tap_ok(error == 0 && head.length == sizeof large && memcmp(head.bytes, large, head.length) == 0 && strcmp(head.state, "unfinished") == 0,
          "the head comes back, with the state");
-  free(head);
+  free(head.bytes);
   redis_run_close(run);
 }
 
