@@ -2,107 +2,16 @@
 /* Finds the functions behind the hooks, by the symbol tables of what is loaded. dlsym(RTLD_NEXT) would
  * not find a libcurl that a plugin has brought; and its flavours have different file names. */
 #include "shim/curl.h"
+#include "shim/symbols.h"
 
 #include <dlfcn.h>
-#include <elf.h>
-#include <link.h>
-
-struct wanted {
-  const char *name;
-  void **place;
-};
-
-struct search {
-  const char *object; /* how the file's name begins */
-  const struct wanted *wanted;
-  unsigned count;
-  bool found;
-};
 
 static struct curl_real real;
 static _Atomic uint32_t known;
 
-static uint64_t address_of(const struct dl_phdr_info *info, uint64_t value)
-{
-  /* The loader has relocated these in place, but not in every object. */
-  return value < info->dlpi_addr ? info->dlpi_addr + value : value;
-}
-
-/* How many symbols a DT_GNU_HASH table covers. */
-static uint32_t symbol_count(const uint32_t *table)
-{
-  uint32_t bucket_count = table[0], first = table[1], bloom_size = table[2], last = 0;
-  const uint32_t *buckets = table + 4 + 2 * bloom_size, *chain = buckets + bucket_count;
-  for (uint32_t i = 0; i < bucket_count; i++)
-    if (buckets[i] > last)
-      last = buckets[i];
-  if (last < first)
-    return 0;
-  while (!(chain[last - first] & 1))
-    last++;
-  return last + 1;
-}
-
-static void take_symbols(const struct dl_phdr_info *info, const Elf64_Dyn *dynamic, struct search *search)
-{
-  const Elf64_Sym *symbols = NULL;
-  const char *strings = NULL;
-  const uint32_t *table = NULL;
-  for (; dynamic->d_tag != DT_NULL; dynamic++) {
-    uint64_t address = address_of(info, dynamic->d_un.d_ptr);
-    if (dynamic->d_tag == DT_SYMTAB)
-      symbols = (const Elf64_Sym *)address;
-    else if (dynamic->d_tag == DT_STRTAB)
-      strings = (const char *)address;
-    else if (dynamic->d_tag == DT_GNU_HASH)
-      table = (const uint32_t *)address;
-  }
-  if (!symbols || !strings || !table)
-    return;
-  uint32_t count = symbol_count(table);
-  for (uint32_t i = 0; i < count; i++) {
-    if (symbols[i].st_shndx == SHN_UNDEF)
-      continue;
-    for (unsigned j = 0; j < search->count; j++)
-      if (raw_same_text(strings + symbols[i].st_name, search->wanted[j].name))
-        *search->wanted[j].place = (void *)(info->dlpi_addr + symbols[i].st_value);
-  }
-  search->found = true;
-}
-
-static bool begins(const char *text, const char *with)
-{
-  while (*with)
-    if (*text++ != *with++)
-      return false;
-  return true;
-}
-
-static int look_at(struct dl_phdr_info *info, size_t size, void *context)
-{
-  struct search *search = context;
-  const char *name = info->dlpi_name;
-  for (const char *at = name; *at; at++)
-    if (*at == '/')
-      name = at + 1;
-  if (!begins(name, search->object))
-    return 0;
-  for (int i = 0; i < info->dlpi_phnum; i++)
-    if (info->dlpi_phdr[i].p_type == PT_DYNAMIC)
-      take_symbols(info, (const Elf64_Dyn *)(info->dlpi_addr + info->dlpi_phdr[i].p_vaddr), search);
-  return search->found;
-}
-
-static bool find(const char *object, const struct wanted *wanted, unsigned count)
-{
-  struct search search = {.object = object, .wanted = wanted, .count = count};
-  dl_iterate_phdr(look_at, &search);
-  return search.found;
-}
-
 const struct curl_real *curl_real(void)
 {
-  const struct wanted of_curl[] = {
+  const struct symbol_wanted of_curl[] = {
       {"curl_easy_init", (void **)&real.easy_init},
       {"curl_easy_duphandle", (void **)&real.easy_duphandle},
       {"curl_easy_reset", (void **)&real.easy_reset},
@@ -132,7 +41,7 @@ const struct curl_real *curl_real(void)
       {"curl_slist_free_all", (void **)&real.slist_free_all},
       {"curl_easy_option_by_id", (void **)&real.easy_option_by_id},
   };
-  const struct wanted of_libc[] = {
+  const struct symbol_wanted of_libc[] = {
       {"fwrite", (void **)&real.fwrite},
       {"fread", (void **)&real.fread},
       {"fseeko", (void **)&real.fseeko},
@@ -142,8 +51,8 @@ const struct curl_real *curl_real(void)
   if (atomic_load_explicit(&known, memory_order_acquire))
     return &real;
   /* Two threads that come here together store the same. */
-  if (!find("libcurl", of_curl, sizeof of_curl / sizeof *of_curl) || !real.easy_perform ||
-      !find("libc.so.6", of_libc, sizeof of_libc / sizeof *of_libc) || !real.fwrite)
+  if (!symbols_of("libcurl", of_curl, sizeof of_curl / sizeof *of_curl) || !real.easy_perform ||
+      !symbols_of("libc.so.6", of_libc, sizeof of_libc / sizeof *of_libc) || !real.fwrite)
     return NULL;
   atomic_store_explicit(&known, 1, memory_order_release);
   return &real;
@@ -155,9 +64,9 @@ static __attribute__((noinline)) open_function *libc_dlopen(void)
 {
   static void *_Atomic place;
   void *function = atomic_load_explicit(&place, memory_order_relaxed);
-  const struct wanted of_libc[] = {{"dlopen", &function}};
+  const struct symbol_wanted of_libc[] = {{"dlopen", &function}};
   if (!function)
-    find("libc.so.6", of_libc, 1);
+    symbols_of("libc.so.6", of_libc, 1);
   atomic_store_explicit(&place, function, memory_order_relaxed);
   return (open_function *)function;
 }
