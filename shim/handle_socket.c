@@ -7,6 +7,7 @@
 #include "shim/descriptors.h"
 #include "shim/epoll_sets.h"
 #include "shim/identity.h"
+#include "shim/number_lock.h"
 #include "shim/paths.h"
 #include "shim/readiness.h"
 #include "shim/sockets.h"
@@ -327,7 +328,14 @@ int64_t handle_accept(struct call *call)
     record_complete(call, -ECONNABORTED);
     return -ECONNABORTED;
   }
-  result = observe(call);
+  /* Its number may be one that another thread has just given up, whose entry comes first. */
+  struct number_lock lock;
+  crash_point();
+  result = call_run(call);
+  crash_point();
+  number_lock_take(&lock);
+  record_complete(call, result);
+  number_lock_release(&lock);
   if (result >= 0)
     descriptor_forget((int)result);
   return result;
