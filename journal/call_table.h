@@ -80,6 +80,17 @@ enum call_arg_kind {
 #define CALL_ID_MULTI_ASSIGN 1115
 #define CALL_ID_MULTI_WAKEUP 1116
 #define CALL_ID_MULTI_CLEANUP 1117
+/* POSIX threads; args: where the lock lies, enum lock_way (shim/lock_order.h). */
+#define CALL_ID_MUTEX 1120
+#define CALL_ID_CONDITION 1121
+#define CALL_ID_READ_LOCK 1122
+#define CALL_ID_WRITE_LOCK 1123
+#define CALL_ID_SEMAPHORE 1124
+#define CALL_ID_SEMAPHORE_VALUE 1125
+#define CALL_ID_BARRIER 1126
+#define CALL_ID_SPIN 1127
+#define CALL_ID_ONCE 1128
+#define CALL_ID_JOIN 1129
 /* What a program says by perdure.h. */
 #define CALL_ID_RETRY_PLAN 1180 /* args: a hash of it; SEGMENT_OUTPUT: struct retry_plan; its id is its position */
 #define CALL_ID_KEY 1200

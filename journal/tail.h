@@ -243,6 +243,8 @@ struct tail_header {
   uint32_t image_changed;               /* 1: the program or a library is not the one that was recorded */
   uint32_t started;                     /* 1: the first image of the attempt has begun */
   _Atomic uint32_t stream_next;         /* next free stream number */
+  _Atomic uint64_t cursor_kept;         /* where the cursor goes on when the thread whose turn it is comes to its next call;
+                                           0: it has */
   _Alignas(64) _Atomic uint64_t crash_points; /* kill points passed in this attempt, live ones only; where
                                                  crash_at is 0, several threads' may be too few */
   _Atomic uint32_t noted;               /* bits of what has been said once per run (TAIL_NOTED_*) */

@@ -126,6 +126,8 @@ int64_t engine_enter(struct engine_frame *frame)
 {
   if (__builtin_expect(!engine_stack_top, 0))
     engine_stack_make();
+  if (__builtin_expect(engine_thread.keeps != 0, 0))
+    replay_pass_on();
   uint64_t number = frame->rax;
   if (number >= call_shape_count)
     return -ENOSYS;

@@ -87,6 +87,10 @@ struct thread {
   uint32_t segv_blocked; /* as the program knows it, while the counter is trapped: the kernel must not block SIGSEGV */
   uint32_t exchanges;  /* how many have begun in this thread's image */
   uint32_t keys;       /* how many the program has asked for in it */
+  uint64_t keeps;      /* replay: it is its turn until its next call, and the cursor goes on here; 0: it is not */
+  uint32_t wants_mutex; /* replay: it waits for a mutex that another thread has */
+  uint32_t counted;    /* among other_threads, until it is joined */
+  uint32_t locking;    /* within a function that takes a lock, and whose entry tells what came of it (shim/lock_order.h) */
 };
 extern __thread struct thread engine_thread;
 
@@ -105,6 +109,7 @@ struct engine {
   const struct feed_header *feed; /* NULL when the run began live */
   const struct retry_rules *retry_rules; /* NULL: there are none */
   bool threaded;                  /* there has been a second thread */
+  _Atomic uint32_t other_threads; /* that are journaled, and have not been joined yet */
   bool handles_signals;           /* the program has handlers (shim/signals.h) */
   bool shares_memory;             /* has had a mapping that children write to, past all calls */
   bool relays_exit;               /* a child that was to share its parent's memory until an exec */
@@ -152,6 +157,10 @@ const struct journal_entry *replay_own_next(void);
 const struct journal_entry *replay_any(const struct call *call);
 /* Moves past `entry`; the next thread's turn. */
 void replay_advance(const struct journal_entry *entry);
+/* The same, but the others go on when this thread comes to its next call, or gives something up (replay_pass_on): until then
+ * nothing happens beside it. A thread that takes longer than replay is patient for is not waited for. */
+void replay_keep(const struct journal_entry *entry);
+void replay_pass_on(void);
 /* Is the next entry of all this stream's? */
 bool replay_own_turn(void);
 /* Goes live where the feed is used up, in a call that has no entry: what the others are woken by may come only then. */

@@ -119,6 +119,7 @@ static void become_process(struct tail_process *process)
   engine.process = process;
   engine.pid_real = (int32_t)raw_syscall0(SYS_getpid);
   engine.threaded = false;
+  engine.other_threads = 0;
   engine_thread.stream = process->stream;
   engine_thread.exchanges = 0;
   number_lock_of_child();

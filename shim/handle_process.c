@@ -214,6 +214,7 @@ static int64_t make_thread(struct call *call)
 {
   int64_t stream;
   engine.threaded = true;
+  atomic_fetch_add(&engine.other_threads, 1);
   call->shape = &call_shapes[SYS_clone];
   call->signature = hash_mix(SYS_clone, CLONE_THREAD) | 1;
   const struct journal_entry *entry =
@@ -230,6 +231,7 @@ static int64_t make_thread(struct call *call)
   struct thread *thread = thread_of(call->args[4]);
   thread->stream = (uint32_t)stream;
   thread->segv_blocked = engine_thread.segv_blocked;
+  thread->counted = 1;
   call->frame->raw = FRAME_PLAIN;
   return 0;
 }

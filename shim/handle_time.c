@@ -303,7 +303,8 @@ int64_t handle_futex(struct call *call)
 {
   if (!waits(call->args[1]))
     return wake(call);
-  if (call->args[3])
+  /* A lock's own entry says whether it was waited for too long. */
+  if (call->args[3] && !engine_thread.locking)
     return wait_until(call);
   if (engine_live())
     return call_run(call);

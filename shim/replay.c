@@ -9,6 +9,8 @@
 
 #include <errno.h>
 #include <linux/futex.h>
+#include <pthread.h>
+#include <stddef.h>
 #include <time.h>
 
 uint64_t feed_offset(const void *place)
@@ -76,10 +78,37 @@ void replay_advance(const struct journal_entry *entry)
   tell_waiting();
 }
 
+#define PATIENCE_S 1
+static const struct timespec patience = {.tv_sec = PATIENCE_S};
+
+void replay_keep(const struct journal_entry *entry)
+{
+  engine_thread.keeps = feed_offset(entry) + entry->size;
+  atomic_store(&engine.tail.header->cursor_kept, engine_thread.keeps);
+}
+
+/* Whoever is first: the thread itself, or one that has waited for it long enough. */
+static void pass_on(uint64_t kept)
+{
+  struct tail_header *header = engine.tail.header;
+  if (!kept || !atomic_compare_exchange_strong(&header->cursor_kept, &kept, 0))
+    return;
+  atomic_store(&header->cursor, kept);
+  tell_waiting();
+}
+
+void replay_pass_on(void)
+{
+  uint64_t kept = engine_thread.keeps;
+  engine_thread.keeps = 0;
+  pass_on(kept);
+}
+
 /* Waits until the next entry is this stream's; NULL: the feed is used up. */
 static const struct journal_entry *wait_for_turn(void)
 {
   struct tail_header *header = engine.tail.header;
+  replay_pass_on();
   for (unsigned tries = 0;; tries++) {
     uint32_t seen = atomic_load(&header->cursor_futex);
     const struct journal_entry *entry = entry_at(atomic_load(&header->cursor));
@@ -91,9 +120,13 @@ static const struct journal_entry *wait_for_turn(void)
     }
     atomic_fetch_add(&header->cursor_waiting, 1);
     entry = entry_at(atomic_load(&header->cursor));
+    uint64_t kept = atomic_load(&header->cursor_kept);
+    int64_t result = 0;
     if (entry && entry->stream != engine_thread.stream)
-      raw_syscall6(SYS_futex, (uint64_t)&header->cursor_futex, FUTEX_WAIT, seen, 0, 0, 0);
+      result = raw_syscall6(SYS_futex, (uint64_t)&header->cursor_futex, FUTEX_WAIT, seen, (uint64_t)&patience, 0, 0);
     atomic_fetch_sub(&header->cursor_waiting, 1);
+    if (result == -ETIMEDOUT)
+      pass_on(kept);
   }
 }
 
@@ -104,13 +137,24 @@ static const struct journal_entry *wait_for_turn(void)
  * call then happens in the calls' order. Where that thread is asleep on a lock, the others may go on to
  * give it up; then all that wait for the lock are woken, and the one whose turn it is gets it. */
 #define STREAM_MAX 1024
-#define PATIENCE_S 1
 
 LARGE_TABLE static _Atomic uint64_t asleep[STREAM_MAX]; /* the word of memory that the stream waits for, or 0 */
+LARGE_TABLE static _Atomic int32_t owners[STREAM_MAX];  /* the thread that has it, as the kernel numbers it; 0: not known */
+
+_Static_assert(offsetof(struct __pthread_mutex_s, __lock) == 0, "libc's layout");
+
+/* It is a mutex that this thread waits for: only its owner has to go on. */
+static int32_t owner_of(uint64_t word)
+{
+  return engine_thread.wants_mutex ? ((const struct __pthread_mutex_s *)word)->__owner : 0;
+}
 
 void replay_sleeps(uint64_t word)
 {
-  atomic_store(&asleep[engine_thread.stream % STREAM_MAX], word);
+  unsigned place = engine_thread.stream % STREAM_MAX;
+  if (word)
+    atomic_store(&owners[place], owner_of(word));
+  atomic_store(&asleep[place], word);
   if (word)
     tell_waiting();
 }
@@ -126,14 +170,20 @@ void replay_wakes(uint64_t word)
 static bool may_go_on(void)
 {
   const struct journal_entry *entry = entry_at(atomic_load(&engine.tail.header->cursor));
-  return !entry || entry->stream == engine_thread.stream || atomic_load(&asleep[entry->stream % STREAM_MAX]);
+  if (!entry || entry->stream == engine_thread.stream)
+    return true;
+  unsigned place = entry->stream % STREAM_MAX;
+  if (!atomic_load(&asleep[place]))
+    return false;
+  int32_t owner = atomic_load(&owners[place]);
+  return !owner || owner == (int32_t)raw_syscall0(SYS_gettid);
 }
 
 void replay_yield(void)
 {
   struct tail_header *header = engine.tail.header;
+  replay_pass_on();
   /* A thread that spins on memory sleeps nowhere: nobody waits for it forever. */
-  const struct timespec patience = {.tv_sec = PATIENCE_S};
   while (!engine_live()) {
     uint32_t seen = atomic_load(&header->cursor_futex);
     atomic_fetch_add(&header->cursor_waiting, 1);

@@ -89,7 +89,7 @@ static void run(int number, siginfo_t *info, void *context)
 {
   struct action action = actions[number];
   bool was_within = within;
-  uint32_t was_unjournaled = engine_thread.unjournaled;
+  uint32_t was_unjournaled = engine_thread.unjournaled, was_locking = engine_thread.locking;
   if (action.flags & SA_RESETHAND) {
     const struct action none = {.flags = action.flags, .restorer = action.restorer};
     handled &= ~bit(number);
@@ -97,9 +97,11 @@ static void run(int number, siginfo_t *info, void *context)
   }
   within = false;
   engine_thread.unjournaled = 0;
+  engine_thread.locking = 0;
   if (is_pointer(action.handler))
     ((void (*)(int, siginfo_t *, void *))action.handler)(number, info, context);
   engine_thread.unjournaled = was_unjournaled;
+  engine_thread.locking = was_locking;
   within = was_within;
 }
 

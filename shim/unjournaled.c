@@ -79,6 +79,7 @@ static int64_t make_process(struct engine_frame *frame)
   if (result == 0) {
     engine.detached = true;
     engine.threaded = false;
+    engine.other_threads = 0;
     engine.pid_real = (int32_t)raw_syscall0(SYS_getpid);
     number_lock_of_child();
     engine_stack_of_child();

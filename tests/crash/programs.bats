@@ -132,6 +132,11 @@ END
   assert_survives "$programs/threads"
 }
 
+@test "threads that compute between calls, in the order in which they had each lock" {
+  # All of them, and each alone: a sweep of all has few points in each.
+  assert_survives "$programs/ordered"
+}
+
 @test "open files without a name" {
   assert_survives "$programs/unlinked"
 }
