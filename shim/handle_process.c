@@ -422,6 +422,7 @@ int64_t handle_exit(struct call *call)
   if (engine.relays_exit)
     relay_from_child();
   if (entry) {
+    atomic_store(&engine.ending, true);
     replay_advance(entry);
     return exit_now(call);
   }

@@ -104,6 +104,13 @@ void replay_pass_on(void)
   pass_on(kept);
 }
 
+/* Another thread is ending the process, as it did then: what this one was about to do it never did. */
+static void stay_if_ending(void)
+{
+  while (atomic_load(&engine.ending))
+    raw_syscall0(SYS_pause);
+}
+
 /* Waits until the next entry is this stream's; NULL: the feed is used up. */
 static const struct journal_entry *wait_for_turn(void)
 {
@@ -112,6 +119,8 @@ static const struct journal_entry *wait_for_turn(void)
   for (unsigned tries = 0;; tries++) {
     uint32_t seen = atomic_load(&header->cursor_futex);
     const struct journal_entry *entry = entry_at(atomic_load(&header->cursor));
+    if (!entry)
+      stay_if_ending();
     if (!entry || entry->stream == engine_thread.stream)
       return entry;
     if (tries < 100) {
