@@ -111,7 +111,7 @@ struct engine {
   bool threaded;                  /* there has been a second thread */
   _Atomic uint32_t other_threads; /* that are journaled, and have not been joined yet */
   _Atomic bool ending;            /* replay has come to the process's end: no thread of it goes on past the feed */
-  bool handles_signals;           /* the program has handlers (shim/signals.h) */
+  bool handles_signals;           /* the program has handlers (shim/signals.h), or threads, which may make some */
   bool shares_memory;             /* has had a mapping that children write to, past all calls */
   bool relays_exit;               /* a child that was to share its parent's memory until an exec */
   bool tsc_trapped;

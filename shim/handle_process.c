@@ -150,10 +150,11 @@ void kills_go_live(void)
       raw_syscall2(SYS_kill, (uint64_t)engine.pid_real, (uint64_t)header->sent[i].number);
 }
 
-/* May another thread of this process get it? Then its handler has an entry there, or makes one. */
+/* May another thread of this process get it? Then its handler has an entry there, or makes one. Those that libc sends to its own
+ * threads have none. */
 static bool may_come_to_another(const struct call *translated, bool by_thread, unsigned thread_arg)
 {
-  return engine.threaded && (!by_thread || (int64_t)translated->args[thread_arg] != raw_syscall0(SYS_gettid));
+  return engine.threaded && signals_journaled(translated->args[thread_arg + (by_thread ? 1 : 0)]) && (!by_thread || (int64_t)translated->args[thread_arg] != raw_syscall0(SYS_gettid));
 }
 
 int64_t handle_kill(struct call *call)
@@ -214,6 +215,8 @@ static int64_t make_thread(struct call *call)
 {
   int64_t stream;
   engine.threaded = true;
+  /* Another thread may set up the first handler while this one waits in a call. */
+  engine.handles_signals = true;
   atomic_fetch_add(&engine.other_threads, 1);
   call->shape = &call_shapes[SYS_clone];
   call->signature = hash_mix(SYS_clone, CLONE_THREAD) | 1;

@@ -66,7 +66,7 @@ static bool is_pointer(uint64_t handler)
 }
 
 /* Faults of the program's own instructions come where they come; 32 and 33 are libc's. */
-static bool ours(uint64_t number)
+bool signals_journaled(uint64_t number)
 {
   switch (number) {
   case SIGSEGV:
@@ -442,7 +442,7 @@ int64_t handle_sigaction(struct call *call)
   uint64_t number = call->args[0];
   if (engine.tsc_trapped && number == SIGSEGV)
     return tsc_trap_sigaction(call);
-  if (!ours(number) || call->args[3] != MASK_SIZE)
+  if (!signals_journaled(number) || call->args[3] != MASK_SIZE)
     return call_run(call);
   note_kept_off();
   const struct action *given = (const struct action *)call->args[1];
@@ -463,7 +463,7 @@ int64_t handle_sigaction(struct call *call)
   int64_t result = raw_syscall4(SYS_rt_sigaction, number, translated.args[1], (uint64_t)&old, MASK_SIZE);
   if (result == 0 && given && !is_handled)
     handler_gone((int)number, given->handler == 0);
-  engine.handles_signals = handled != 0;
+  engine.handles_signals = handled != 0 || engine.threaded;
   if (result == 0 && call->args[2])
     raw_copy((void *)call->args[2], was_handled ? &before : &old, sizeof old);
   return result;
@@ -479,7 +479,8 @@ static int64_t set_mask(struct call *call)
 int64_t handle_sigmask(struct call *call)
 {
   note_kept_off();
-  bool plain = !handled || !call->args[1] || call->args[0] == SIG_BLOCK;
+  /* Of several threads another may set up the first handler meanwhile: so there it has an entry in any case. */
+  bool plain = (!handled && !engine.threaded) || !call->args[1] || call->args[0] == SIG_BLOCK;
   if (engine.tsc_trapped && call->args[3] == MASK_SIZE)
     return tsc_trap_sigmask(call, plain ? set_mask : local_mask);
   if (!plain)

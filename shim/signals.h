@@ -21,6 +21,8 @@ bool signals_break(const struct call *call, uint64_t flags);
 bool call_waits_for_readiness(uint64_t id);
 /* Has the program a handler for it, that runs at calls? */
 bool signals_handled(int number);
+/* Is it one whose handlers run at calls? */
+bool signals_journaled(uint64_t number);
 /* Does this thread block it now? */
 bool signals_blocked(int number);
 /* The end of replay: does it, or handle it, or has it since its last entry? */
