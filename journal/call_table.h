@@ -91,6 +91,7 @@ enum call_arg_kind {
 #define CALL_ID_SPIN 1127
 #define CALL_ID_ONCE 1128
 #define CALL_ID_JOIN 1129
+#define CALL_ID_CANCEL 1130
 /* What a program says by perdure.h. */
 #define CALL_ID_RETRY_PLAN 1180 /* args: a hash of it; SEGMENT_OUTPUT: struct retry_plan; its id is its position */
 #define CALL_ID_KEY 1200

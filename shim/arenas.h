@@ -10,7 +10,7 @@
 #ifndef PERDURE_SHIM_ARENAS_H
 #define PERDURE_SHIM_ARENAS_H
 
-/* Before the process's first thread is made. */
+/* Before a thread is made: says so once. */
 void arenas_one_for_each_thread(void);
 
 #endif

@@ -162,6 +162,8 @@ void replay_advance(const struct journal_entry *entry);
  * nothing happens beside it. A thread that takes longer than replay is patient for is not waited for. */
 void replay_keep(const struct journal_entry *entry);
 void replay_pass_on(void);
+/* Are there no more entries, of any stream? */
+bool replay_used_up(void);
 /* Is the next entry of all this stream's? */
 bool replay_own_turn(void);
 /* Goes live where the feed is used up, in a call that has no entry: what the others are woken by may come only then. */

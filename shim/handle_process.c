@@ -170,6 +170,9 @@ int64_t handle_kill(struct call *call)
     /* libc knows its threads by the kernel's numbers. */
     signed_call.args[thread_arg] = 0;
   }
+  /* pthread_cancel has an entry of its own. */
+  if (engine_thread.locking)
+    return call_run(&translated);
   call_sign(&signed_call);
   call->signature = signed_call.signature;
   bool self = call->id == SYS_tkill || ((int32_t)call->args[0] == seen && call->id != SYS_pidfd_send_signal);

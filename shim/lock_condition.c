@@ -7,8 +7,6 @@
  * the program looks again at what it waits for. */
 #include "shim/lock_order.h"
 
-#include <pthread.h>
-
 /* One wait, by which of the functions its fields say. */
 struct condition_wait {
   pthread_cond_t *condition;
@@ -43,18 +41,21 @@ static int wait_again(const struct condition_wait *wait, struct lock_turn *turn)
   if (replays)
     result = (int)turn->result;
   lock_end_keeping(turn, result, true);
+  if (result == LOCK_CANCELLED)
+    lock_cancelled_again();
   return result;
 }
 
 static int wait_ordered(const struct condition_wait *wait)
 {
   struct lock_turn turn;
+  struct _pthread_cleanup_buffer buffer;
   if (!engine_live())
     return wait_again(wait, &turn);
   lock_begin(&turn, CALL_ID_CONDITION, wait->condition, wait->way);
-  lock_works();
+  lock_works_cancellable(&turn, &buffer);
   int result = wait_for_real(wait);
-  lock_rests();
+  lock_rests_uncancelled(&buffer);
   lock_end(&turn, result);
   return result;
 }

@@ -16,25 +16,25 @@ int lock_mutex_again(void *mutex)
 
 LOCK_HOOK int pthread_mutex_lock(pthread_mutex_t *mutex)
 {
-  static const struct lock_taking taking = {CALL_ID_MUTEX, LOCK_WAITS, lock_mutex_again, EOWNERDEAD};
+  static const struct lock_taking taking = {CALL_ID_MUTEX, LOCK_WAITS, lock_mutex_again, EOWNERDEAD, false};
   return lock_take(&taking, mutex, lock_real()->pthread_mutex_lock);
 }
 
 LOCK_HOOK int pthread_mutex_trylock(pthread_mutex_t *mutex)
 {
-  static const struct lock_taking taking = {CALL_ID_MUTEX, LOCK_TRIES, lock_mutex_again, EOWNERDEAD};
+  static const struct lock_taking taking = {CALL_ID_MUTEX, LOCK_TRIES, lock_mutex_again, EOWNERDEAD, false};
   return lock_take(&taking, mutex, lock_real()->pthread_mutex_trylock);
 }
 
 LOCK_HOOK int pthread_mutex_timedlock(pthread_mutex_t *mutex, const struct timespec *until)
 {
-  static const struct lock_taking taking = {CALL_ID_MUTEX, LOCK_WAITS_UNTIL, lock_mutex_again, EOWNERDEAD};
+  static const struct lock_taking taking = {CALL_ID_MUTEX, LOCK_WAITS_UNTIL, lock_mutex_again, EOWNERDEAD, false};
   return lock_take_until(&taking, mutex, lock_real()->pthread_mutex_timedlock, until);
 }
 
 LOCK_HOOK int pthread_mutex_clocklock(pthread_mutex_t *mutex, clockid_t clock, const struct timespec *until)
 {
-  static const struct lock_taking taking = {CALL_ID_MUTEX, LOCK_WAITS_UNTIL, lock_mutex_again, EOWNERDEAD};
+  static const struct lock_taking taking = {CALL_ID_MUTEX, LOCK_WAITS_UNTIL, lock_mutex_again, EOWNERDEAD, false};
   return lock_take_clock(&taking, mutex, lock_real()->pthread_mutex_clocklock, clock, until);
 }
 
@@ -56,13 +56,13 @@ static int wait_for_spin(void *lock)
 
 LOCK_HOOK int pthread_spin_lock(pthread_spinlock_t *lock)
 {
-  static const struct lock_taking taking = {CALL_ID_SPIN, LOCK_WAITS, wait_for_spin, 0};
+  static const struct lock_taking taking = {CALL_ID_SPIN, LOCK_WAITS, wait_for_spin, 0, false};
   return lock_take(&taking, (void *)lock, (lock_function *)lock_real()->pthread_spin_lock);
 }
 
 LOCK_HOOK int pthread_spin_trylock(pthread_spinlock_t *lock)
 {
-  static const struct lock_taking taking = {CALL_ID_SPIN, LOCK_TRIES, wait_for_spin, 0};
+  static const struct lock_taking taking = {CALL_ID_SPIN, LOCK_TRIES, wait_for_spin, 0, false};
   return lock_take(&taking, (void *)lock, lock_real()->pthread_spin_trylock);
 }
 

@@ -85,7 +85,59 @@ void lock_given_up(void)
   engine_stack_run(yield, NULL);
 }
 
+/* ---- cancellation ---- */
+
+static void cancelled(void *argument)
+{
+  lock_rests();
+  lock_end(argument, LOCK_CANCELLED);
+}
+
+void lock_works_cancellable(struct lock_turn *turn, struct _pthread_cleanup_buffer *buffer)
+{
+  lock_real()->_pthread_cleanup_push(buffer, cancelled, turn);
+  lock_works();
+}
+
+void lock_rests_uncancelled(struct _pthread_cleanup_buffer *buffer)
+{
+  lock_rests();
+  lock_real()->_pthread_cleanup_pop(buffer, 0);
+}
+
+static void rest(void *unused)
+{
+  (void)unused;
+  lock_rests();
+}
+
+void lock_cancelled_again(void)
+{
+  struct _pthread_cleanup_buffer buffer;
+  lock_real()->_pthread_cleanup_push(&buffer, rest, NULL);
+  lock_works();
+  lock_real()->pthread_testcancel();
+  lock_rests_uncancelled(&buffer);
+}
+
 /* ---- a whole call ---- */
+
+static void begin_taking(const struct lock_taking *taking, struct lock_turn *turn, struct _pthread_cleanup_buffer *buffer)
+{
+  if (taking->cancellable)
+    lock_works_cancellable(turn, buffer);
+  else
+    lock_works();
+}
+
+static void end_taking(const struct lock_taking *taking, struct lock_turn *turn, struct _pthread_cleanup_buffer *buffer, int result)
+{
+  if (taking->cancellable)
+    lock_rests_uncancelled(buffer);
+  else
+    lock_rests();
+  lock_end(turn, result);
+}
 
 static bool took(const struct lock_taking *taking, int64_t result)
 {
@@ -108,30 +160,32 @@ static int again(const struct lock_taking *taking, void *lock, struct lock_turn 
   lock_end_keeping(turn, result, took(taking, result));
   if (!took(taking, result))
     lock_given_up();
+  if (taking->cancellable && result == LOCK_CANCELLED)
+    lock_cancelled_again();
   return result;
 }
 
 int lock_take_ordered(const struct lock_taking *taking, void *lock, lock_function *take)
 {
   struct lock_turn turn;
+  struct _pthread_cleanup_buffer buffer;
   if (lock_begin(&turn, taking->id, lock, taking->way))
     return again(taking, lock, &turn);
-  lock_works();
+  begin_taking(taking, &turn, &buffer);
   int result = take(lock);
-  lock_rests();
-  lock_end(&turn, result);
+  end_taking(taking, &turn, &buffer, result);
   return result;
 }
 
 int lock_take_until_ordered(const struct lock_taking *taking, void *lock, lock_function_until *take, const struct timespec *until)
 {
   struct lock_turn turn;
+  struct _pthread_cleanup_buffer buffer;
   if (lock_begin(&turn, taking->id, lock, taking->way))
     return again(taking, lock, &turn);
-  lock_works();
+  begin_taking(taking, &turn, &buffer);
   int result = take(lock, until);
-  lock_rests();
-  lock_end(&turn, result);
+  end_taking(taking, &turn, &buffer, result);
   return result;
 }
 
@@ -139,11 +193,11 @@ int lock_take_clock_ordered(const struct lock_taking *taking, void *lock, lock_f
                             const struct timespec *until)
 {
   struct lock_turn turn;
+  struct _pthread_cleanup_buffer buffer;
   if (lock_begin(&turn, taking->id, lock, taking->way))
     return again(taking, lock, &turn);
-  lock_works();
+  begin_taking(taking, &turn, &buffer);
   int result = take(lock, clock, until);
-  lock_rests();
-  lock_end(&turn, result);
+  end_taking(taking, &turn, &buffer, result);
   return result;
 }

@@ -19,6 +19,8 @@
 #include "shim/engine.h"
 #include "shim/unjournaled.h"
 
+#include <errno.h>
+#include <pthread.h>
 #include <time.h>
 
 #define LOCK_HOOK __attribute__((visibility("default")))
@@ -43,6 +45,12 @@ typedef int lock_function_create(uint64_t *ret_thread, const void *attributes, v
 typedef int lock_function_join(uint64_t thread, void **ret_result);
 typedef int lock_function_join_until(uint64_t thread, void **ret_result, const struct timespec *until);
 typedef int lock_function_join_clock(uint64_t thread, void **ret_result, clockid_t clock, const struct timespec *until);
+typedef int lock_function_c11_create(uint64_t *ret_thread, void *run, void *argument);
+typedef int lock_function_cancel(uint64_t thread);
+typedef void lock_function_test(void);
+typedef int lock_function_state(int state, int *ret_before);
+typedef void lock_function_push(struct _pthread_cleanup_buffer *buffer, void (*routine)(void *), void *argument);
+typedef void lock_function_pop(struct _pthread_cleanup_buffer *buffer, int execute);
 typedef int *lock_function_errno(void);
 
 /* The functions behind the hooks. */
@@ -70,11 +78,12 @@ struct lock_turn {
   bool replays;
 };
 
-/* Is what this thread takes journaled? Only while the process has other threads that are. */
+/* Is what this thread takes journaled? Only while the process has other threads that are, and not what a function takes for itself
+ * whose entry says what came of it. */
 static inline bool lock_ordered(void)
 {
   return __builtin_expect(atomic_load_explicit(&engine.other_threads, memory_order_relaxed) != 0, 0) &&
-         !engine_thread.passing && !unjournaled_all();
+         !engine_thread.passing && !engine_thread.locking && !unjournaled_all();
 }
 
 /* Begins a call of that id. True: replay; it is this thread's turn, until lock_end(), and turn->result is what came of
@@ -100,6 +109,13 @@ static inline void lock_rests(void)
   engine_thread.locking--;
 }
 
+/* The same in a function in which a thread may be cancelled: its entry is then that it was, and lies before what its cleanups do. */
+void lock_works_cancellable(struct lock_turn *turn, struct _pthread_cleanup_buffer *buffer);
+void lock_rests_uncancelled(struct _pthread_cleanup_buffer *buffer);
+#define LOCK_CANCELLED ECANCELED
+/* Replay: the thread was cancelled here, and is again. */
+void lock_cancelled_again(void);
+
 /* A whole call that takes `lock` by `take`, or fails. `wait` takes it in replay, where it may not be free yet. Results
  * that took: 0, and `also`. */
 struct lock_taking {
@@ -107,6 +123,7 @@ struct lock_taking {
   enum lock_way way;
   lock_function *wait;
   int also;
+  bool cancellable;
 };
 /* Replay: waits until this thread has a mutex. */
 int lock_mutex_again(void *mutex);
@@ -133,9 +150,10 @@ static inline int lock_take_clock(const struct lock_taking *taking, void *lock, 
 /* Gives it up by `give`. */
 static inline int lock_give(void *lock, lock_function *give)
 {
+  if (!lock_ordered() || engine_live())
+    return give(lock);
   int result = give(lock);
-  if (lock_ordered() && !engine_live())
-    lock_given_up();
+  lock_given_up();
   return result;
 }
 

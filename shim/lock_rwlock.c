@@ -15,14 +15,14 @@ static int wait_to_write(void *lock)
 }
 
 static const struct lock_taking reads[] = {
-    [LOCK_WAITS] = {CALL_ID_READ_LOCK, LOCK_WAITS, wait_to_read, 0},
-    [LOCK_TRIES] = {CALL_ID_READ_LOCK, LOCK_TRIES, wait_to_read, 0},
-    [LOCK_WAITS_UNTIL] = {CALL_ID_READ_LOCK, LOCK_WAITS_UNTIL, wait_to_read, 0},
+    [LOCK_WAITS] = {CALL_ID_READ_LOCK, LOCK_WAITS, wait_to_read, 0, false},
+    [LOCK_TRIES] = {CALL_ID_READ_LOCK, LOCK_TRIES, wait_to_read, 0, false},
+    [LOCK_WAITS_UNTIL] = {CALL_ID_READ_LOCK, LOCK_WAITS_UNTIL, wait_to_read, 0, false},
 };
 static const struct lock_taking writes[] = {
-    [LOCK_WAITS] = {CALL_ID_WRITE_LOCK, LOCK_WAITS, wait_to_write, 0},
-    [LOCK_TRIES] = {CALL_ID_WRITE_LOCK, LOCK_TRIES, wait_to_write, 0},
-    [LOCK_WAITS_UNTIL] = {CALL_ID_WRITE_LOCK, LOCK_WAITS_UNTIL, wait_to_write, 0},
+    [LOCK_WAITS] = {CALL_ID_WRITE_LOCK, LOCK_WAITS, wait_to_write, 0, false},
+    [LOCK_TRIES] = {CALL_ID_WRITE_LOCK, LOCK_TRIES, wait_to_write, 0, false},
+    [LOCK_WAITS_UNTIL] = {CALL_ID_WRITE_LOCK, LOCK_WAITS_UNTIL, wait_to_write, 0, false},
 };
 
 LOCK_HOOK int pthread_rwlock_rdlock(pthread_rwlock_t *lock)

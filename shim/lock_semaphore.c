@@ -38,20 +38,22 @@ static int take_clock(void *semaphore, clockid_t clock, const struct timespec *u
   return lock_real()->sem_clockwait(semaphore, clock, until) == 0 ? 0 : why_failed();
 }
 
-/* A signal that ends the wait now did not end it then. */
+/* A signal that ends the wait now did not end it then; nor was the thread cancelled, which it may have been just after. */
 static int wait_for_semaphore(void *semaphore)
 {
-  int why;
+  int why, before;
+  lock_real()->pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
   do
     why = take_waiting(semaphore);
   while (why == EINTR);
+  lock_real()->pthread_setcancelstate(before, NULL);
   return why;
 }
 
 static const struct lock_taking takes[] = {
-    [LOCK_WAITS] = {CALL_ID_SEMAPHORE, LOCK_WAITS, wait_for_semaphore, 0},
-    [LOCK_TRIES] = {CALL_ID_SEMAPHORE, LOCK_TRIES, wait_for_semaphore, 0},
-    [LOCK_WAITS_UNTIL] = {CALL_ID_SEMAPHORE, LOCK_WAITS_UNTIL, wait_for_semaphore, 0},
+    [LOCK_WAITS] = {CALL_ID_SEMAPHORE, LOCK_WAITS, wait_for_semaphore, 0, true},
+    [LOCK_TRIES] = {CALL_ID_SEMAPHORE, LOCK_TRIES, wait_for_semaphore, 0, false},
+    [LOCK_WAITS_UNTIL] = {CALL_ID_SEMAPHORE, LOCK_WAITS_UNTIL, wait_for_semaphore, 0, true},
 };
 
 /* Nobody gives a semaphore up who has it: in replay the thread rests here. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Making threads and joining them. Who waits for the end of a thread needs no entry; whether it had come is in the journal. When all others have been
+/* Making threads, cancelling them and joining them. Who waits for the end of a thread needs no entry; whether it had come is in the journal. When all others have been
  * joined, there is no order between threads any more, in every attempt from the same call on. */
 #include "shim/arenas.h"
 #include "shim/lock_order.h"
@@ -8,11 +8,7 @@
 
 LOCK_HOOK int pthread_create(pthread_t *ret_thread, const pthread_attr_t *attributes, void *(*run)(void *), void *argument)
 {
-  /* Of this process, or of one that it is a copy of: it has been said there. */
-  static bool made;
-  if (!made)
-    arenas_one_for_each_thread();
-  made = true;
+  arenas_one_for_each_thread();
   return lock_real()->pthread_create(ret_thread, attributes, run, argument);
 }
 
@@ -91,4 +87,22 @@ LOCK_HOOK int pthread_clockjoin_np(pthread_t thread, void **ret_result, clockid_
   lock_rests();
   lock_end(&turn, result);
   return joined(counted, result);
+}
+
+/* Where the thread waits in the kernel, libc sends it a signal; which has no entry: whether it does wait then, replay need not know. */
+LOCK_HOOK int pthread_cancel(pthread_t thread)
+{
+  struct lock_turn turn;
+  if (!lock_ordered())
+    return lock_real()->pthread_cancel(thread);
+  bool replays = lock_begin(&turn, CALL_ID_CANCEL, (const void *)thread, LOCK_WAITS);
+  /* First the entry: the thread's own may come at once. */
+  if (!replays)
+    lock_end(&turn, 0);
+  lock_works();
+  int result = lock_real()->pthread_cancel(thread);
+  lock_rests();
+  if (replays)
+    lock_end(&turn, 0);
+  return result;
 }

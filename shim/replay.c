@@ -240,6 +240,11 @@ const struct journal_entry *replay_own_next(void)
   return entry;
 }
 
+bool replay_used_up(void)
+{
+  return !entry_at(atomic_load(&engine.tail.header->cursor));
+}
+
 bool replay_own_turn(void)
 {
   const struct journal_entry *entry = entry_at(atomic_load(&engine.tail.header->cursor));

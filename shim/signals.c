@@ -440,6 +440,8 @@ static void handler_gone(int number, bool by_default)
 int64_t handle_sigaction(struct call *call)
 {
   uint64_t number = call->args[0];
+  if (number == 32 || number == 33)
+    return signals_action_of_libc(call);
   if (engine.tsc_trapped && number == SIGSEGV)
     return tsc_trap_sigaction(call);
   if (!signals_journaled(number) || call->args[3] != MASK_SIZE)

@@ -48,4 +48,7 @@ void signals_exec(void);
 /* It has been; or it goes on. */
 void signals_exec_over(void);
 
+/* rt_sigaction for a signal of libc's own (32, 33). */
+int64_t signals_action_of_libc(struct call *call);
+
 #endif

@@ -115,16 +115,37 @@ static const char *file_name(const char *path)
   return name;
 }
 
-static bool is_shim(const struct dl_phdr_info *info)
+static bool holds(const struct dl_phdr_info *info, uint64_t address)
 {
-  static const char own;
-  uint64_t address = (uint64_t)&own;
   for (int i = 0; i < info->dlpi_phnum; i++) {
     const Elf64_Phdr *part = &info->dlpi_phdr[i];
     if (part->p_type == PT_LOAD && address - (info->dlpi_addr + part->p_vaddr) < part->p_memsz)
       return true;
   }
   return false;
+}
+
+static bool is_shim(const struct dl_phdr_info *info)
+{
+  static const char own;
+  return holds(info, (uint64_t)&own);
+}
+
+struct place {
+  const char *object;
+  uint64_t address;
+};
+
+static int look_whether_in(struct dl_phdr_info *info, size_t size, void *context)
+{
+  const struct place *place = context;
+  return begins(file_name(info->dlpi_name), place->object) && holds(info, place->address);
+}
+
+bool symbols_lie_in(const char *object, const void *address)
+{
+  struct place place = {object, (uint64_t)address};
+  return dl_iterate_phdr(look_whether_in, &place) != 0;
 }
 
 static int look_at(struct dl_phdr_info *info, size_t size, void *context)

@@ -19,4 +19,7 @@ bool symbols_of(const char *object, const struct symbol_wanted *wanted, unsigned
  * that has it. Where a name has several versions, the default one. */
 void symbols_behind_shim(const struct symbol_wanted *wanted, unsigned count);
 
+/* Does the address lie in an object whose file's name begins so? */
+bool symbols_lie_in(const char *object, const void *address);
+
 #endif

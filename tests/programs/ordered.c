@@ -11,6 +11,7 @@
 #include <semaphore.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <threads.h>
 #include <time.h>
 
 #define THREADS 4
@@ -287,6 +288,92 @@ static void by_end(int number, int round)
   must(pthread_mutex_unlock(&mutex) == 0);
 }
 
+static void come_cancelled(void *argument)
+{
+  came((int)(long)argument, 0);
+  must(pthread_mutex_unlock(&mutex) == 0);
+}
+
+static void come_cancelled_free(void *argument)
+{
+  int before;
+  must(pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before) == 0);
+  must(pthread_mutex_lock(&mutex) == 0);
+  come_cancelled(argument);
+}
+
+/* Nobody wakes it. */
+static void *wait_for_a_condition(void *argument)
+{
+  must(pthread_mutex_lock(&mutex) == 0);
+  pthread_cleanup_push(come_cancelled, argument);
+  for (;;)
+    must(pthread_cond_wait(&condition, &mutex) == 0);
+  pthread_cleanup_pop(1);
+}
+
+static void *wait_for_a_semaphore(void *argument)
+{
+  pthread_cleanup_push(come_cancelled_free, argument);
+  must(sem_wait(&semaphore) == 0);
+  pthread_cleanup_pop(1);
+  return argument;
+}
+
+/* In a wait or before, and their cleanups come in an order too. */
+static void by_cancelling(int number, int round)
+{
+  pthread_t thread;
+  void *result;
+  must(pthread_create(&thread, NULL, round % 2 ? wait_for_a_condition : wait_for_a_semaphore, (void *)(long)number) == 0);
+  compute(number, round);
+  if (round % 3)
+    sched_yield();
+  must(pthread_cancel(thread) == 0);
+  must(pthread_join(thread, &result) == 0);
+  must(result == PTHREAD_CANCELED || (round % 2 == 0 && result == (void *)(long)number));
+}
+
+static mtx_t c11_mutex;
+static cnd_t c11_condition;
+static once_flag c11_once;
+static int c11_ready;
+
+static void c11_begin(void)
+{
+  must(mtx_init(&c11_mutex, mtx_timed) == thrd_success && cnd_init(&c11_condition) == thrd_success);
+}
+
+static int c11_come(void *argument)
+{
+  must(mtx_lock(&c11_mutex) == thrd_success);
+  came((int)(long)argument, 1);
+  c11_ready++;
+  must(cnd_broadcast(&c11_condition) == thrd_success);
+  must(mtx_unlock(&c11_mutex) == thrd_success);
+  return (int)(long)argument;
+}
+
+/* By the names of <threads.h>. */
+static void by_c11(int number, int round)
+{
+  thrd_t thread;
+  struct timespec until = soon(CLOCK_REALTIME, 50000);
+  int result;
+  call_once(&c11_once, c11_begin);
+  must(thrd_create(&thread, c11_come, (void *)(long)number) == thrd_success);
+  while (mtx_trylock(&c11_mutex) != thrd_success)
+    compute(number, round);
+  while (!c11_ready)
+    if (round % 2)
+      must(cnd_wait(&c11_condition, &c11_mutex) == thrd_success);
+    else
+      cnd_timedwait(&c11_condition, &c11_mutex, &until);
+  came(number, round);
+  must(mtx_unlock(&c11_mutex) == thrd_success);
+  must(thrd_join(thread, &result) == thrd_success && result == number);
+}
+
 static const struct kind {
   const char *name;
   void (*round)(int number, int round);
@@ -304,6 +391,8 @@ static const struct kind {
     {"barrier", by_barrier},
     {"once", by_once},
     {"end", by_end},
+    {"cancelling", by_cancelling},
+    {"c11", by_c11},
 };
 static const struct kind *kind;
 
@@ -334,7 +423,8 @@ static void make_all(void)
   must(sem_init(&semaphore, 0, 1) == 0);
   for (int i = 0; i < ROUNDS; i++)
     onces[i] = (pthread_once_t)PTHREAD_ONCE_INIT;
-  turns = waiting = taken = 0;
+  c11_once = (once_flag)ONCE_FLAG_INIT;
+  turns = waiting = taken = c11_ready = 0;
 }
 
 static void unmake_all(void)

@@ -47,15 +47,15 @@ locks() {
   done
 }
 
-@test "read-write locks, semaphores, spin locks: who had them first" {
-  for kind in read-write-lock semaphore spin-lock; do
+@test "read-write locks, semaphores, spin locks, the locks of threads.h: who had them first" {
+  for kind in read-write-lock semaphore spin-lock c11; do
     assert_replays 4 "$programs/ordered" $kind
     rm -r "$PERDURE_DIR"
   done
 }
 
-@test "barriers, pthread_once, joins: the one, the first, and whether it had ended" {
-  for kind in barrier once end; do
+@test "barriers, pthread_once, joins, cancelled waits: the one, the first, whether it had ended, and where" {
+  for kind in barrier once end cancelling; do
     assert_replays 4 "$programs/ordered" $kind
     rm -r "$PERDURE_DIR"
   done
