@@ -122,6 +122,7 @@ struct tail_process {
   _Atomic uint16_t opaque; /* 1: its program is none that can be journaled, or, in replay, was */
   _Atomic uint16_t regions; /* of the header's regions_open */
   _Atomic uint32_t held;   /* 1: it executes a program, which is to have `mask` for its signal mask */
+  _Atomic uint32_t stopping; /* it is about to stop, as it once did: 0 no, 1 in its replay, 2 when it comes past that */
   _Atomic uint64_t mask;
   union {
     _Atomic int32_t pid_seen; /* its number as the program knows it */

@@ -10,6 +10,7 @@
 #include "shim/descriptors.h"
 #include "shim/epoll_sets.h"
 #include "shim/ghosts.h"
+#include "shim/identity.h"
 #include "shim/keep.h"
 #include "shim/locks.h"
 #include "shim/mappings.h"
@@ -100,7 +101,8 @@ static int64_t open_named(const struct journal_file *file, const struct feed_fil
 {
   if (!found || !found->path)
     cannot_reopen("(no name)", 0);
-  const char *path = feed_at(found->path);
+  /* What /proc says about a process it says under the number that this one has now. */
+  const char *path = identity_path(feed_at(found->path));
   int64_t fd = open_aside(AT_FDCWD, path, flags, 0);
   if (fd < 0)
     cannot_reopen(path, fd);

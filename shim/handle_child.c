@@ -18,6 +18,7 @@
 #include "shim/number_lock.h"
 #include "shim/processes.h"
 #include "shim/signals.h"
+#include "shim/stops.h"
 #include "shim/timers.h"
 
 #include <errno.h>
@@ -253,8 +254,8 @@ static int32_t ended_child(const struct call *call, const void *told, int64_t re
 {
   if (call->id == SYS_wait4) {
     int status = *(const int *)told;
-    *ret_killed = status & 0x7f;
-    return result > 0 && (status & 0xff) != 0x7f ? (int32_t)result : 0;
+    *ret_killed = WIFSIGNALED(status);
+    return result > 0 && (WIFEXITED(status) || WIFSIGNALED(status)) ? (int32_t)result : 0;
   }
   const siginfo_t *info = told;
   if (result != 0 || call->args[3] & WNOWAIT)
@@ -344,12 +345,23 @@ static void offsets_again(const struct journal_entry *entry)
   }
 }
 
+/* The child that the call says has stopped, or 0. */
+static int32_t stopped_child(const struct call *call, const void *told, int64_t result)
+{
+  const siginfo_t *info = told;
+  if (call->id == SYS_wait4)
+    return result > 0 && WIFSTOPPED(*(const int *)told) ? (int32_t)result : 0;
+  return result == 0 && info->si_code == CLD_STOPPED ? info->si_pid : 0;
+}
+
 static int64_t wait_again(struct call *call, const struct journal_entry *entry)
 {
   bool killed = false;
   int64_t result = replay_deliver(call, entry);
   const struct journal_segment *told = journal_find_segment(entry, SEGMENT_OUTPUT, (int)told_arg(call));
   int32_t ended = told ? ended_child(call, told->data, result, &killed) : 0;
+  if (told)
+    stop_was_told(stopped_child(call, told->data, result));
   if (ended && entry->arg_count & JOURNAL_FLAG_SKIPPED) {
     offsets_again(entry);
   } else if (ended) {

@@ -5,6 +5,7 @@
  * created and before the outcome is journaled: the intent says that the name was free, recovery
  * looks. Truncating and plain creating are repeated, with the same effect. */
 #include "shim/descriptors.h"
+#include "shim/identity.h"
 #include "shim/keep.h"
 #include "shim/named_pipes.h"
 #include "shim/number_lock.h"
@@ -114,15 +115,17 @@ static bool look_before(struct draft *draft, const struct call *call, const stru
   return exists;
 }
 
-/* The kernel names files of /proc/self by pid, which is another one in the next attempt. */
+/* The kernel names files of /proc/self, and those of other processes, by pid, which is another one in the next attempt. */
 static size_t without_pid(char *path, size_t length)
 {
   char own[32];
   size_t used = path_put_text(own, 0, "/proc/");
   used = path_put_number(own, used, (uint32_t)engine.pid_real, 10);
   used = path_put_text(own, used, "/");
-  if (length < used || !raw_equal(path, own, used))
-    return length;
+  if (length < used || !raw_equal(path, own, used)) {
+    const char *seen = identity_path_seen(path);
+    return seen == path ? length : path_put_text(path, 0, seen);
+  }
   const char self[] = "/proc/self/";
   char rest[PATH_ROOM];
   raw_copy(rest, path + used, length - used + 1);

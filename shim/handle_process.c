@@ -11,6 +11,7 @@
 #include "shim/timers.h"
 #include "shim/processes.h"
 #include "shim/signals.h"
+#include "shim/stops.h"
 #include "shim/x86_64/tsc_trap.h"
 
 #include <errno.h>
@@ -55,18 +56,22 @@ static int64_t signal_self(struct call *call, struct call *translated)
 {
   const struct journal_entry *entry =
       engine_live() ? NULL : replay_take(call, JOURNAL_COMPLETE);
+  siginfo_t info;
+  describe_signal(call, &info);
   if (entry) {
+    bool left = stop_was_left(info.si_signo, entry);
     replay_advance(entry);
+    if (left)
+      return 0;
   } else {
     crash_point();
     record_complete(call, 0);
     crash_point();
   }
-  siginfo_t info;
-  describe_signal(call, &info);
   signals_expect(info.si_signo);
   int64_t result = send_to_self(call, translated);
   signals_expect_none();
+  stop_is_over();
   return result;
 }
 
@@ -92,6 +97,7 @@ static void note_sent(const struct call *call, const struct journal_entry *inten
   unsigned signal_arg = call->id == SYS_tgkill || call->id == SYS_rt_tgsigqueueinfo ? 2 : 1;
   if (result != 0 || call->id == SYS_pidfd_send_signal || !call->args[signal_arg])
     return;
+  stops_sent_again((int32_t)call->args[0], (int)call->args[signal_arg]);
   if (header->sent_count == TAIL_SENT_MAX)
     forget_sent_to_the_dead(header);
   if (header->sent_count == TAIL_SENT_MAX)
@@ -141,13 +147,24 @@ static bool has_passed(const struct tail_sent *sent)
   return !kept_off && behind > ENTRIES_MAX_BEFORE_DEATH;
 }
 
+/* One that stops a process is over with the next that continues it. */
+static bool is_continued(const struct tail_header *header, unsigned i)
+{
+  bool stops = stop_is_one(header->sent[i].number);
+  while (stops && ++i < header->sent_count)
+    if (header->sent[i].number == SIGCONT && is_meant(&header->sent[i]))
+      return true;
+  return false;
+}
+
 void kills_go_live(void)
 {
   const struct tail_header *header = engine.tail.header;
   for (unsigned i = 0; i < header->sent_count; i++)
-    if (is_meant(&header->sent[i]) &&
+    if (is_meant(&header->sent[i]) && !is_continued(header, i) &&
         !(engine.threaded ? some_thread_has_had(&header->sent[i]) : has_passed(&header->sent[i])))
       raw_syscall2(SYS_kill, (uint64_t)engine.pid_real, (uint64_t)header->sent[i].number);
+  stop_is_over();
 }
 
 /* May another thread of this process get it? Then its handler has an entry there, or makes one. Those that libc sends to its own
@@ -189,6 +206,8 @@ int64_t handle_kill(struct call *call)
   struct draft draft;
   draft_begin(&draft, call, JOURNAL_INTENT, 0);
   record_intent(&draft, call);
+  if (call->id == SYS_kill && call->args[1] == SIGCONT)
+    stops_await((int32_t)call->args[0]);
   result = call_run(&translated);
   record_result(call, result);
   return result;

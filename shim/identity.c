@@ -99,7 +99,7 @@ int64_t identity_real(int64_t number)
 #define PATH_SLOTS 64
 #define PATH_SLOT_SIZE 128
 
-const char *identity_path(const char *path)
+static const char *translated(const char *path, int64_t (*translate)(int64_t number))
 {
   LARGE_TABLE static char slots[PATH_SLOTS][PATH_SLOT_SIZE];
   static _Atomic uint32_t next;
@@ -113,13 +113,23 @@ const char *identity_path(const char *path)
   while (path[at] >= '0' && path[at] <= '9' && number <= INT32_MAX)
     number = number * 10 + (uint64_t)(path[at++] - '0');
   size_t rest = raw_length(path + at);
-  int64_t now = identity_real((int64_t)number);
+  int64_t now = translate((int64_t)number);
   if (now == (int64_t)number || (path[at] && path[at] != '/') || rest >= PATH_SLOT_SIZE - 32)
     return path;
   char *slot = slots[atomic_fetch_add(&next, 1) % PATH_SLOTS];
   size_t used = path_put_number(slot, path_put_text(slot, 0, folder), (uint32_t)now, 10);
   path_put_text(slot, used, path + at);
   return slot;
+}
+
+const char *identity_path(const char *path)
+{
+  return translated(path, identity_real);
+}
+
+const char *identity_path_seen(const char *path)
+{
+  return translated(path, identity_seen);
 }
 
 /* A thread's number is another one in each attempt, and the first is in the journal. */

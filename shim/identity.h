@@ -19,6 +19,8 @@ int64_t identity_seen(int64_t number);
 /* A path of /proc with the process's number in it, as the kernel has it. Any other is given back as it is;
  * a changed one is good for the call that it is for. */
 const char *identity_path(const char *path);
+/* The same, as the program knows it. */
+const char *identity_path_seen(const char *path);
 int64_t identity_real(int64_t number);
 
 #endif

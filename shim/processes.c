@@ -5,7 +5,11 @@
  * The table is of one attempt. Killed at any line, the next attempt begins with an empty one. */
 #include "shim/processes.h"
 
+#include "shim/descriptors.h"
+#include "shim/paths.h"
+
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stddef.h>
 
@@ -117,6 +121,7 @@ struct tail_process *process_reserve(uint32_t stream)
   atomic_store(&process->ended, 0);
   atomic_store(&process->opaque, 0);
   atomic_store(&process->held, 0);
+  atomic_store(&process->stopping, 0);
   atomic_store(&process->regions, 0);
   atomic_store(&process->live, atomic_load(&engine.process->live));
   for (int i = 1; i < 4; i++)
@@ -169,6 +174,30 @@ void process_ended(int32_t seen)
     return;
   process_leaves_regions(process);
   atomic_store(&process->ended, 1);
+}
+
+void processes_each(void (*visit)(struct tail_process *process, void *context), void *context)
+{
+  for (uint32_t i = 0; i < end(); i++)
+    if (atomic_load(&place(i)->real) && !atomic_load(&place(i)->ended))
+      visit(place(i), context);
+}
+
+char process_state(int32_t real)
+{
+  char path[32] = "/proc/", text[128];
+  size_t length = path_put_number(path, sizeof "/proc/" - 1, (uint32_t)real, 10);
+  raw_copy((uint8_t *)path + length, "/stat", sizeof "/stat");
+  int64_t fd = open_aside(AT_FDCWD, path, O_RDONLY, 0);
+  if (fd < 0)
+    return 0;
+  int64_t got = raw_syscall3(SYS_read, (uint64_t)fd, (uint64_t)text, sizeof text);
+  raw_syscall1(SYS_close, (uint64_t)fd);
+  /* Its name is in parentheses, and may have some itself; its state follows. */
+  for (int64_t i = got - 3; i >= 0; i--)
+    if (text[i] == ')')
+      return text[i + 2];
+  return 0;
 }
 
 void processes_kill(void)

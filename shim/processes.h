@@ -26,6 +26,11 @@ void process_ended(int32_t seen);
 void process_shows_life(void);
 void process_hides_life(void);
 
+/* All that have not been waited for. */
+void processes_each(void (*visit)(struct tail_process *process, void *context), void *context);
+/* What the kernel says of it ('R', 'S', 'T', 'Z', ...); 0: it is no more. real: the kernel's number, of a process or thread. */
+char process_state(int32_t real);
+
 /* Ends them all, this one too. */
 void processes_kill(void);
 

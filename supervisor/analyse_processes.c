@@ -42,7 +42,7 @@ int32_t analysis_ended_child(const struct journal_entry *wait, int *ret_status)
     if (told)
       memcpy(&status, told, sizeof status);
     *ret_status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-    return wait->result > 0 && (status & 0xff) != 0x7f ? (int32_t)wait->result : 0;
+    return wait->result > 0 && (WIFEXITED(status) || WIFSIGNALED(status)) ? (int32_t)wait->result : 0;
   }
   const void *told = output_of(wait, 2, sizeof(siginfo_t));
   siginfo_t info;

@@ -112,6 +112,34 @@ END
   assert_survives dash "$script"
 }
 
+# stopped PID: waits until that process has stopped.
+stopped='stopped() { until [ "$(sed "s/.*) //; s/ .*//" "/proc/$1/stat")" = T ]; do :; done; }'
+
+@test "a process that stops itself, or that another stops, stops once, and goes on when it is continued" {
+  write_script <<END
+$stopped
+bash -c 'echo before; kill -STOP \$\$; echo after' &
+stopped \$!
+kill -CONT \$!
+wait \$!; echo "\$?"
+sleep 100 & pid=\$!
+kill -STOP \$pid; stopped \$pid; kill -CONT \$pid
+kill \$pid; wait \$pid 2> /dev/null; echo "\$?"
+END
+  assert_survives bash "$script"
+}
+
+@test "a shell is told once that its job has stopped, and continues it" {
+  write_script <<'END'
+set -m
+(echo before; kill -STOP $BASHPID; echo after) &
+# Where it had stopped before the wait, bash warns.
+wait %1 2> /dev/null; echo "$?"
+fg %1; echo "$?"
+END
+  assert_survives bash "$script"
+}
+
 @test "a trap runs once for each signal, at the same place" {
   write_script <<'END'
 n=0

@@ -30,15 +30,19 @@ static void build_exit(uint32_t stream)
   build_end(&journal);
 }
 
-static void build_wait(uint32_t stream, int64_t pid)
+static void build_wait_status(uint32_t stream, int64_t pid, int status)
 {
-  const int status = 0;
   const struct journal_offset offset = {.fd = 3};
   build(&journal, stream, SYS_wait4, JOURNAL_COMPLETE, pid);
   build_args(&journal, 4, (const uint64_t[]){(uint64_t)-1, 1, 0, 0});
   build_segment(&journal, SEGMENT_OUTPUT, 1, &status, sizeof status);
   build_segment(&journal, SEGMENT_OFFSETS, 0, &offset, sizeof offset);
   build_end(&journal);
+}
+
+static void build_wait(uint32_t stream, int64_t pid)
+{
+  build_wait_status(stream, pid, 0);
 }
 
 static void build_channel(uint32_t stream, unsigned call, uint64_t inode, int64_t result)
@@ -89,6 +93,14 @@ static void test_unfinished_children(void)
   build_wait(0, 100);
   analyse();
   tap_ok(summary_of().running_count == 0 && unfinished() == 0, "what a killed child had begun is dropped with it");
+  done();
+
+  build_first();
+  build_fork(0, 1, 100);
+  build_wait_status(0, 100, 0x137f);
+  build_wait_status(0, 100, 0xffff);
+  analyse();
+  tap_ok(summary_of().running_count == 1, "a child that has stopped, and been continued, runs still");
   done();
 
   build_first();
