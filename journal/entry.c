@@ -37,6 +37,11 @@ bool journal_flows(const struct journal_entry *entry)
   return segment && segment->arg == JOURNAL_CHANNEL_FLOWS;
 }
 
+bool journal_has_channel(const struct journal_entry *entry)
+{
+  return journal_find_segment(entry, SEGMENT_CHANNEL, -1) != NULL;
+}
+
 uint64_t journal_given_length(const struct journal_entry *entry)
 {
   const struct journal_segment *segment = journal_find_segment(entry, SEGMENT_OUTPUT, 0);

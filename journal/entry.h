@@ -164,7 +164,7 @@ struct journal_descriptor {
   struct journal_file file;
 };
 
-/* The `arg` of a CHANNEL segment: the pipe flows (shim/pipe_flow.h). A write has an INTENT and a RESULT, a read no OUTPUT. */
+/* The `arg` of a CHANNEL segment: the pipe flows (shim/pipe_flow.h), and a read has no OUTPUT. */
 #define JOURNAL_CHANNEL_FLOWS 1u
 
 /* SEGMENT_SOURCE, in a read from an object that the run was started with. */
@@ -312,8 +312,10 @@ const struct journal_segment *journal_next_segment(const struct journal_entry *e
 /* The first segment of `type` (and of argument `arg`, unless arg is -1), or NULL. */
 const struct journal_segment *journal_find_segment(const struct journal_entry *entry, unsigned type,
                                                    int arg);
-/* Is it about a pipe that flows (JOURNAL_CHANNEL_FLOWS)? A write into one goes on with its intent, and was made in part. */
+/* Is it about a pipe that flows (JOURNAL_CHANNEL_FLOWS)? */
 bool journal_flows(const struct journal_entry *entry);
+/* Is it about a pipe of the run, or the like (CHANNEL)? A write into one goes on with its intent, and was made in part. */
+bool journal_has_channel(const struct journal_entry *entry);
 
 /* How many bytes the program was given with a callback's entry, which has them or refers to them. */
 uint64_t journal_given_length(const struct journal_entry *entry);

@@ -168,11 +168,11 @@ struct tail_flow {
   _Atomic uint64_t inode; /* in this attempt; 0: free */
   _Atomic uint64_t written, taken; /* bytes, by calls whose entry is there */
   _Atomic uint64_t from;    /* what is written from there on is announced by INTENTs; UINT64_MAX: nothing is */
-  _Atomic int32_t writers;  /* at work; -1: it flows */
   _Atomic int32_t readers;  /* at work; one that was killed stays */
-  _Atomic int32_t writer;   /* the thread that writes into it while it flows */
+  _Atomic int32_t writer;   /* the thread that writes into it */
   _Atomic int32_t reader;   /* that journals a read which was the only one */
   _Atomic uint32_t reads;   /* begun */
+  _Atomic uint32_t flows;   /* 1 */
   _Atomic uint32_t never;   /* 1: it does not come to flow, and reads are recorded */
   uint64_t made;            /* the how many-th */
 };

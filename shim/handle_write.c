@@ -246,22 +246,6 @@ static void put_in_channel(const struct call *call, const struct writing *writin
   channel_put(call, pieces, count, length);
 }
 
-/* Replay: the pipe flows. Where the write had not ended, it goes on when the process is live. */
-static int64_t write_flowing_again(struct call *call, const struct writing *writing)
-{
-  struct io_vector one;
-  uint64_t count;
-  const struct io_vector *pieces = call_pieces(call, writing->vector, &one, &count);
-  const struct journal_entry *intent = replay_take(call, JOURNAL_INTENT);
-  uint64_t done = pipe_flow_write_again(writing->fd, intent, pieces, count);
-  const struct journal_entry *outcome = replay_take(call, JOURNAL_RESULT);
-  if (!outcome)
-    return pipe_flow_write(call, pieces, count, done, true);
-  int64_t result = outcome->result;
-  replay_advance(outcome);
-  return result;
-}
-
 /* Makes the descriptor's state what it was after the write. */
 static void follow(const struct call *call, const struct writing *writing,
                    const struct journal_entry *intent, int64_t result)
@@ -284,37 +268,34 @@ static void follow(const struct call *call, const struct writing *writing,
 /* Into a pipe or counter of the run. */
 static int64_t write_local(struct call *call, const struct writing *writing)
 {
-  bool flows = descriptor_get(writing->fd)->kind == DESCRIPTOR_PIPE && !engine_live() && replay_next() == JOURNAL_INTENT;
-  if (flows)
-    return write_flowing_again(call, writing);
+  struct io_vector one;
+  uint64_t count;
+  const struct io_vector *pieces = call_pieces(call, writing->vector, &one, &count);
+  if (descriptor_get(writing->fd)->kind == DESCRIPTOR_PIPE && !engine_live() && replay_next() == JOURNAL_INTENT)
+    return pipe_flow_write_again(call, pieces, count);
   if (!engine_live()) {
     const struct journal_entry *entry = replay_take(call, JOURNAL_COMPLETE);
     if (entry) {
       int64_t result = entry->result;
       if (result > 0 && !(entry->arg_count & JOURNAL_FLAG_SKIPPED)) {
-        put_in_channel(call, writing, (uint64_t)result);
+        channel_put(call, pieces, count, (uint64_t)result);
         pipe_flow_put(writing->fd, (uint64_t)result);
       }
       replay_advance(entry);
       return result;
     }
   }
-  if (pipe_flow_writes(writing->fd)) {
-    struct io_vector one;
-    uint64_t count;
-    const struct io_vector *pieces = call_pieces(call, writing->vector, &one, &count);
-    return pipe_flow_write(call, pieces, count, 0, false);
-  }
+  if (pipe_flow_follows(writing->fd))
+    return pipe_flow_write(call, pieces, count, NULL, 0);
   crash_point();
   uint64_t skip = channel_ahead(writing->fd, writing->length);
-  int64_t result = run_rest(call, writing, skip);
+  int64_t result = channel_write_rest(call, pieces, count, skip);
   crash_point();
   struct draft draft;
   struct journal_source channel;
   draft_begin(&draft, call, JOURNAL_COMPLETE, result);
   channel_describe(&draft, writing->fd, &channel);
   draft_append(&draft);
-  pipe_flow_wrote(writing->fd, result);
   return result;
 }
 

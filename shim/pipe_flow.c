@@ -4,6 +4,7 @@
 #include "shim/channels.h"
 #include "shim/descriptors.h"
 #include "shim/paths.h"
+#include "shim/processes.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,8 +12,8 @@
 #include <signal.h>
 #include <time.h>
 
-#define FLOWS (-1) /* `writers` of a flowing pipe */
 #define PROBES 4
+#define YIELDS 100 /* of one who waits for another's write, before it takes naps */
 #define LOOK_NS 1000000l
 #define LOOK_MS 20
 
@@ -47,7 +48,7 @@ void pipe_flow_made(int fd)
       flow = slot(descriptor->inode, i);
   for (unsigned i = 0; !flow && i < PROBES; i++) {
     struct tail_flow *other = slot(descriptor->inode, i);
-    if (atomic_load(&other->writers) != FLOWS && (!flow || other->made < flow->made))
+    if (!atomic_load(&other->flows) && (!flow || other->made < flow->made))
       flow = other;
   }
   if (!flow)
@@ -56,7 +57,7 @@ void pipe_flow_made(int fd)
   atomic_store(&flow->written, 0);
   atomic_store(&flow->taken, 0);
   atomic_store(&flow->from, UINT64_MAX);
-  atomic_store(&flow->writers, 0);
+  atomic_store(&flow->flows, 0);
   atomic_store(&flow->readers, 0);
   atomic_store(&flow->reads, 0);
   atomic_store(&flow->reader, 0);
@@ -83,64 +84,74 @@ void pipe_flow_never(void)
 
 static int32_t own_number(void)
 {
-  return (int32_t)raw_syscall0(SYS_gettid);
+  return engine.threaded ? (int32_t)raw_syscall0(SYS_gettid) : engine.pid_real;
 }
 
+/* Also where nobody has waited for it. */
 static bool is_dead(int32_t thread)
 {
-  return raw_syscall2(SYS_tkill, (uint64_t)thread, 0) == -ESRCH;
+  if (raw_syscall2(SYS_tkill, (uint64_t)thread, 0) == -ESRCH)
+    return true;
+  char state = process_state(thread);
+  return state == 'Z' || state == 'X';
 }
 
-/* False: it is another's, and who comes does not wait. */
-static bool take_writing(struct tail_flow *flow, int fd)
+static bool would_wait(int fd)
+{
+  struct pollfd poll = {fd, POLLOUT, 0};
+  return raw_syscall2(SYS_fcntl, (uint64_t)fd, F_GETFL) & O_NONBLOCK && raw_syscall3(SYS_poll, (uint64_t)&poll, 1, 0) == 0;
+}
+
+/* False: another one waits for room in the pipe, and who comes does not wait. */
+static bool take_writing(struct tail_flow *flow, int fd, bool *ret_nested)
 {
   int32_t self = own_number(), owner = 0;
-  while (!atomic_compare_exchange_strong(&flow->writer, &owner, self) && owner != self) {
-    if (is_dead(owner) && atomic_compare_exchange_strong(&flow->writer, &owner, self))
-      return true;
-    if (raw_syscall2(SYS_fcntl, (uint64_t)fd, F_GETFL) & O_NONBLOCK)
+  *ret_nested = atomic_load(&flow->writer) == self;
+  for (unsigned tries = 0; !*ret_nested && !atomic_compare_exchange_strong(&flow->writer, &owner, self); tries++) {
+    if (tries < YIELDS) {
+      raw_syscall0(SYS_sched_yield);
+    } else if (is_dead(owner)) {
+      if (atomic_compare_exchange_strong(&flow->writer, &owner, self))
+        break;
+    } else if (would_wait(fd)) {
       return false;
-    engine_nap(LOOK_NS);
+    } else {
+      engine_nap(LOOK_NS);
+    }
     owner = 0;
   }
   return true;
 }
 
+static void give_writing(struct tail_flow *flow, bool nested)
+{
+  int32_t self = own_number();
+  if (!nested)
+    atomic_compare_exchange_strong(&flow->writer, &self, 0);
+}
+
 /* ---- live: writing ---- */
 
-bool pipe_flow_writes(int fd)
+bool pipe_flow_follows(int fd)
 {
-  struct tail_flow *flow = flow_of(fd);
-  if (!flow)
-    return false;
-  for (;;) {
-    int32_t writers = atomic_load(&flow->writers);
-    if (writers == FLOWS)
-      return true;
-    bool begins = writers == 0 && atomic_load(&flow->written) >= TAIL_FLOW_RECORDED_SIZE && !atomic_load(&flow->never);
-    if (!atomic_compare_exchange_strong(&flow->writers, &writers, begins ? FLOWS : writers + 1))
-      continue;
-    if (begins)
-      atomic_store(&flow->from, atomic_load(&flow->written));
-    return begins;
+  return flow_of(fd) != NULL;
+}
+
+/* Whoever asks is the only one that writes into it. */
+static bool flows_now(struct tail_flow *flow)
+{
+  if (!atomic_load(&flow->flows) && atomic_load(&flow->written) >= TAIL_FLOW_RECORDED_SIZE && !atomic_load(&flow->never)) {
+    atomic_store(&flow->from, atomic_load(&flow->written));
+    atomic_store(&flow->flows, 1);
   }
+  return atomic_load(&flow->flows);
 }
 
-void pipe_flow_wrote(int fd, int64_t result)
-{
-  struct tail_flow *flow = flow_of(fd);
-  if (!flow)
-    return;
-  if (result > 0)
-    atomic_fetch_add(&flow->written, (uint64_t)result);
-  atomic_fetch_sub(&flow->writers, 1);
-}
-
-static void describe(struct draft *draft, int fd, struct journal_source *room)
+static void describe(struct draft *draft, int fd, bool flows, struct journal_source *room)
 {
   const struct descriptor *descriptor = descriptor_get(fd);
   *room = (struct journal_source){descriptor->device, descriptor->inode};
-  draft_add(draft, SEGMENT_CHANNEL, JOURNAL_CHANNEL_FLOWS, room, sizeof *room);
+  draft_add(draft, SEGMENT_CHANNEL, flows ? JOURNAL_CHANNEL_FLOWS : 0, room, sizeof *room);
 }
 
 static int64_t refuse_now(struct call *call, int fd)
@@ -153,31 +164,35 @@ static int64_t refuse_now(struct call *call, int fd)
   return -EAGAIN;
 }
 
-int64_t pipe_flow_write(struct call *call, const struct io_vector *pieces, uint64_t count, uint64_t done, bool intended)
+int64_t pipe_flow_write(struct call *call, const struct io_vector *pieces, uint64_t count,
+                        const struct journal_entry *intent, uint64_t done)
 {
   int fd = (int)call->args[0];
   struct tail_flow *flow = flow_of(fd);
   struct journal_source channel;
   struct draft draft;
-  if (flow && !take_writing(flow, fd) && !intended)
+  bool nested = false;
+  if (flow && !intent && !take_writing(flow, fd, &nested))
     return refuse_now(call, fd);
-  if (!intended) {
+  bool flows = intent ? journal_flows(intent) : flow && flows_now(flow);
+  if (!intent) {
     draft_begin(&draft, call, JOURNAL_INTENT, 0);
-    describe(&draft, fd, &channel);
+    describe(&draft, fd, flows, &channel);
     record_intent(&draft, call);
-    done = channel_ahead(fd, vector_length(pieces, count));
   }
+  if (!intent || !flows)
+    done = channel_ahead(fd, vector_length(pieces, count));
   int64_t result = channel_write_rest(call, pieces, count, done);
   crash_point();
   draft_begin(&draft, call, JOURNAL_RESULT, result);
   draft.tail.arg_count = 0;
-  describe(&draft, fd, &channel);
+  describe(&draft, fd, flows, &channel);
   draft_append(&draft);
   if (!flow)
     return result;
   if (result > 0)
     atomic_fetch_add(&flow->written, (uint64_t)result);
-  atomic_store(&flow->writer, 0);
+  give_writing(flow, nested);
   return result;
 }
 
@@ -296,22 +311,49 @@ static uint64_t put_aside(int fd, const struct io_vector *pieces, uint64_t count
   return done;
 }
 
-uint64_t pipe_flow_write_again(int fd, const struct journal_entry *intent, const struct io_vector *pieces, uint64_t count)
+/* Its INTENT, which it is the turn of. Returns how many bytes have gone in until it is the RESULT's turn. */
+static uint64_t begin_again(struct tail_flow *flow, int fd, const struct journal_entry *intent, bool nested,
+                            const struct io_vector *pieces, uint64_t count)
 {
-  struct tail_flow *flow = flow_of(fd);
   const struct journal_entry *outcome = outcome_of(intent);
   uint64_t length = !outcome ? vector_length(pieces, count) : outcome->result > 0 ? (uint64_t)outcome->result : 0;
-  bool skipped = intent->arg_count & JOURNAL_FLAG_SKIPPED;
-  if (flow && !skipped && atomic_exchange(&flow->writers, FLOWS) != FLOWS)
+  bool flows = journal_flows(intent);
+  if (flow && flows && !atomic_exchange(&flow->flows, 1))
     atomic_store(&flow->from, atomic_load(&flow->written));
+  /* What has been read ahead of who writes is from one that was ended in its write: this one came behind that. */
+  if (!nested)
+    channel_forget_ahead(descriptor_get(fd)->inode);
+  /* And nobody else writes before this one has gone on, also where that is live. */
+  if (flow)
+    atomic_store(&flow->writer, own_number());
   replay_advance(intent);
+  return flows ? put_aside(fd, pieces, count, length, !outcome) : 0;
+}
+
+int64_t pipe_flow_write_again(struct call *call, const struct io_vector *pieces, uint64_t count)
+{
+  int fd = (int)call->args[0];
+  struct tail_flow *flow = flow_of(fd);
+  const struct journal_entry *intent = replay_take(call, JOURNAL_INTENT), *outcome;
+  bool skipped = intent->arg_count & JOURNAL_FLAG_SKIPPED;
+  bool nested = flow && atomic_load(&flow->writer) == own_number();
+  uint64_t done = skipped ? vector_length(pieces, count) : 0;
   if (skipped)
-    return length;
-  uint64_t done = put_aside(fd, pieces, count, length, !outcome);
-  /* Of an unfinished one pipe_flow_write() says it. */
-  if (flow && outcome)
-    atomic_fetch_add(&flow->written, length);
-  return done;
+    replay_advance(intent);
+  else
+    done = begin_again(flow, fd, intent, nested, pieces, count);
+  outcome = replay_take(call, JOURNAL_RESULT);
+  if (!outcome)
+    return pipe_flow_write(call, pieces, count, intent, done);
+  int64_t result = outcome->result;
+  if (!skipped && result > 0 && !journal_flows(intent))
+    channel_put(call, pieces, count, (uint64_t)result);
+  if (flow && !skipped && result > 0)
+    atomic_fetch_add(&flow->written, (uint64_t)result);
+  if (flow && !skipped)
+    give_writing(flow, nested);
+  replay_advance(outcome);
+  return result;
 }
 
 void pipe_flow_read_again(int fd, const struct io_vector *pieces, uint64_t count, uint64_t length)
@@ -346,7 +388,7 @@ bool pipe_flow_took(int fd, uint64_t length)
   struct tail_flow *flow = flow_of(fd);
   if (!flow)
     return false;
-  bool flows = atomic_load(&flow->writers) == FLOWS && !atomic_load(&flow->never);
+  bool flows = atomic_load(&flow->flows) && !atomic_load(&flow->never);
   if (!flows)
     atomic_fetch_add(&flow->taken, length);
   return flows;

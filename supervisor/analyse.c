@@ -128,7 +128,7 @@ static int intent_drop(struct analysis *analysis, struct stream *stream, struct 
 static int intent_end(struct analysis *analysis, struct stream *stream, struct open_intent *intent)
 {
   bool opaque = journal_find_segment(intent->entry, SEGMENT_OPAQUE, -1) != NULL;
-  if (!opaque && !journal_flows(intent->entry))
+  if (!opaque && !journal_has_channel(intent->entry))
     return intent_drop(analysis, stream, intent);
   if (opaque)
     stream->command_at = intent->entry->position;
@@ -143,10 +143,10 @@ static bool waits_for_its_stream(const struct open_intent *intent)
 }
 
 /* An exchange that had begun is always gone on with, under its old intent: the program may have had a part
- * of the answer. */
+ * of the answer. And a write into a pipe by who had begun it: readers may have had a part of it. */
 static bool is_gone_on_with(const struct open_intent *intent)
 {
-  return change_of(intent->entry->call)->kind == CHANGE_EXCHANGE || journal_flows(intent->entry);
+  return change_of(intent->entry->call)->kind == CHANGE_EXCHANGE || journal_has_channel(intent->entry);
 }
 
 /* Drops the stream's carried intents: all, or those that do not wait for their stream. */

@@ -76,7 +76,7 @@ static const char *class_word(const struct journal_entry *entry, const struct ca
     /* Recorded in one piece, it changed nothing outside: a file opened to be read, a pipe of the run. */
     if (entry->kind == JOURNAL_COMPLETE)
       return strcmp(row->handler, "open") == 0 ? "observe" : "local";
-    return "change";
+    return journal_has_channel(entry) ? "local" : "change";
   case CALL_CLASS_CHANGE_REMOTE:
     return "remote change";
   default:

@@ -47,7 +47,7 @@ static enum choice choose_open(const struct publishing *publishing,
   if (intent->settled)
     return CHOICE_KEEP;
   unsigned kind = change_of(intent->entry->call)->kind;
-  if (kind == CHANGE_SLEEP || kind == CHANGE_EXCHANGE || journal_flows(intent->entry))
+  if (kind == CHANGE_SLEEP || kind == CHANGE_EXCHANGE || journal_has_channel(intent->entry))
     return CHOICE_UNFINISHED;
   for (size_t i = 0; i < publishing->verdict_count; i++)
     if (publishing->verdicts[i].position == intent->entry->position)

@@ -111,7 +111,8 @@ static int take_intent(struct run_commands *commands, struct run_command *comman
 {
   const struct call_row *row = call_table_find(entry->call);
   bool executes = entry->call == SYS_execve || entry->call == SYS_execveat;
-  bool changes = row != NULL && (row->class == CALL_CLASS_CHANGE_LOCAL || row->class == CALL_CLASS_CHANGE_REMOTE);
+  bool changes = row != NULL && (row->class == CALL_CLASS_CHANGE_LOCAL || row->class == CALL_CLASS_CHANGE_REMOTE) &&
+                 !journal_has_channel(entry);
   command->changes += changes || journal_find_segment(entry, SEGMENT_OPAQUE, -1) != NULL;
   return executes ? take_words(command, entry) : add_child(commands, entry);
 }

@@ -206,7 +206,7 @@ int run_cut_mark(const struct run_cut *cut, struct store *store,
 
 static bool is_effect(const struct journal_entry *entry)
 {
-  if (entry->kind != JOURNAL_INTENT)
+  if (entry->kind != JOURNAL_INTENT || journal_has_channel(entry))
     return false;
   enum change_kind kind = change_of(entry->call)->kind;
   return kind != CHANGE_SLEEP && kind != CHANGE_FORK && kind != CHANGE_SYNC;

@@ -81,11 +81,11 @@ static void free_stream(void *stream)
   free(stream);
 }
 
-/* Sleeps, exchanges and writes into flowing pipes go on with their intent in a later attempt; other ones only recovery can settle then. */
+/* Sleeps, exchanges and writes into pipes go on with their intent in a later attempt; other ones only recovery can settle then. */
 static bool goes_on(const struct journal_entry *intent)
 {
   unsigned kind = change_of(intent->call)->kind;
-  return kind == CHANGE_SLEEP || kind == CHANGE_EXCHANGE || journal_flows(intent);
+  return kind == CHANGE_SLEEP || kind == CHANGE_EXCHANGE || journal_has_channel(intent);
 }
 
 /* The latest open intent of `call` that a result may belong to; open_count: none. */

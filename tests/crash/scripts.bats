@@ -92,6 +92,25 @@ END
   assert_survives dash "$script"
 }
 
+@test "several that write into one pipe at a time: each line comes once, whoever was writing it" {
+  write_script <<'END'
+seq 1 6 | xargs -P2 -n1 echo got | sort
+{ (echo a1; echo a2; /bin/echo a3) & (echo b1; /bin/echo b2; echo b3) & wait; } | sort
+printf 'all: 1 2 3 4\n%%:\n\t@echo made $@; echo and $@\n' > rules
+make -s -j2 -f rules | sort
+END
+  sweep_points=150
+  assert_survives bash "$script"
+}
+
+@test "several that write more into one pipe than it holds, and one that is killed while it waits for room" {
+  write_script <<'END'
+{ seq 100000 130000 & seq 200000 230000 & wait; } | sort | cksum
+{ yes & pid=$!; while ! grep -q pipe_write /proc/$pid/wchan; do :; done; kill $pid; wait $pid 2> /dev/null; echo last; } | { sleep 0.1; tail -n 1; }
+END
+  assert_survives bash "$script"
+}
+
 @test "a reader that ends early ends its writer" {
   assert_survives sh -c 'yes | head -n 3 > three; seq 1 100000 | sed 5q; echo "$?"'
 }

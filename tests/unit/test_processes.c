@@ -112,6 +112,23 @@ static void test_unfinished_children(void)
   done();
 }
 
+/* A child has begun to write into a pipe, and what follows is another attempt's. */
+static void test_writers(void)
+{
+  const struct journal_source channel = {.device = 1, .inode = PIPE};
+  build_first();
+  build_channel(0, SYS_pipe2, PIPE, 0);
+  build_fork(0, 1, 100);
+  build(&journal, 1, SYS_write, JOURNAL_INTENT, 0);
+  build_segment(&journal, SEGMENT_CHANNEL, 0, &channel, sizeof channel);
+  build_end(&journal);
+  build_attempt(&journal, 2);
+  build_channel(0, SYS_read, PIPE, 4);
+  analyse();
+  tap_ok(unfinished() == 1, "a write into a pipe that had begun is gone on with by who had begun it, whatever came in between");
+  done();
+}
+
 /* A child writes 4 bytes into a pipe, of which its parent reads some, and is waited for. */
 static void build_pipe_use(int64_t read)
 {
@@ -188,6 +205,7 @@ static void test_skipped_children(void)
 int main(void)
 {
   test_unfinished_children();
+  test_writers();
   test_skipped_children();
   return tap_done();
 }
