@@ -20,6 +20,8 @@
  * They may be two processes. */
 static struct tail_ahead *find_ahead(uint64_t inode, bool make)
 {
+  if (!engine.feed)
+    return NULL; /* it began live */
   struct tail_ahead *ahead = engine.tail.header->ahead;
   for (unsigned i = 0; i < TAIL_AHEAD_MAX; i++)
     if (ahead[i].bytes && ahead[i].inode == inode)

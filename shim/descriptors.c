@@ -19,6 +19,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #define TABLE_SIZE 4096
 #define PLACEHOLDER_NAME "perdure:"
@@ -170,6 +171,14 @@ static bool lists_descriptors(int fd, const struct journal_file *file)
   return length > 9 && raw_equal(path, "/proc/", 6) && raw_equal(path + length - 3, "/fd", 3);
 }
 
+/* null(4), full(4): reading gives zeros, as many as are asked for. */
+static bool gives_zeros(int fd)
+{
+  struct stat about;
+  uint64_t zero = makedev(1, 5), full = makedev(1, 7);
+  return raw_syscall2(SYS_fstat, (uint64_t)fd, (uint64_t)&about) == 0 && (about.st_rdev == zero || about.st_rdev == full);
+}
+
 static void fill(int fd, struct descriptor *descriptor)
 {
   struct journal_file file;
@@ -213,6 +222,8 @@ static void fill(int fd, struct descriptor *descriptor)
   case S_IFCHR:
     descriptor->kind = is_own_terminal(fd) ? DESCRIPTOR_TERMINAL : DESCRIPTOR_DEVICE;
     tell_outer(descriptor, false);
+    if (descriptor->kind == DESCRIPTOR_DEVICE && gives_zeros(fd))
+      descriptor->flags |= DESCRIPTOR_ZEROS;
     break;
   default:
     descriptor->kind = DESCRIPTOR_DEVICE;

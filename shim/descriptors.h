@@ -38,6 +38,7 @@ enum {
   DESCRIPTOR_KERNEL = 128,   /* a socket whose other end is the kernel */
   DESCRIPTOR_UNJOURNALED = 256, /* opened where nothing is journaled: in replay it is what it was */
   DESCRIPTOR_NOTED = 512,       /* and the journal knows that file */
+  DESCRIPTOR_ZEROS = 1024,      /* /dev/zero or /dev/full: what is read is known without being recorded */
 };
 
 struct descriptor {

@@ -158,12 +158,15 @@ static int64_t read_live(struct call *call, const struct reading *reading)
   }
   struct draft draft;
   struct journal_source source = {descriptor->device, descriptor->inode};
+  uint64_t zeros = (uint64_t)result;
   draft_begin(&draft, call, JOURNAL_COMPLETE, result);
   if (descriptor->kind == DESCRIPTOR_OUTER && result > 0)
     draft_add(&draft, SEGMENT_SOURCE, 0, &source, sizeof source);
   else if (descriptor->kind != DESCRIPTOR_REGULAR)
     channel_describe(&draft, reading->fd, &source);
-  if (pipe_flow_read_ended(&flowing, result))
+  if (descriptor->flags & DESCRIPTOR_ZEROS && result > 0)
+    draft_add(&draft, SEGMENT_ZEROS, 1, &zeros, sizeof zeros);
+  else if (pipe_flow_read_ended(&flowing, result))
     draft.parts[draft.tail.part_count - 1].arg = JOURNAL_CHANNEL_FLOWS;
   else
     draft_add_outputs(&draft, call);
@@ -257,6 +260,18 @@ static void read_flowing_again(const struct call *call, const struct reading *re
   pipe_flow_read_again(reading->fd, pieces, count, length);
 }
 
+static void give_zeros(const struct call *call, const struct reading *reading, uint64_t length)
+{
+  struct io_vector one;
+  uint64_t count;
+  const struct io_vector *pieces = call_pieces(call, reading->vector, &one, &count);
+  for (uint64_t i = 0; i < count && length; i++) {
+    uint64_t part = pieces[i].length < length ? pieces[i].length : length;
+    raw_fill(pieces[i].base, 0, part);
+    length -= part;
+  }
+}
+
 static void follow(const struct reading *reading, int64_t result)
 {
   if (result <= 0)
@@ -286,6 +301,8 @@ int64_t handle_read(struct call *call)
       const struct journal_segment *segment = journal_find_segment(entry, SEGMENT_REFERENCE, 1);
       if (segment)
         give_reference(call, &reading, entry, (const struct journal_reference *)segment->data);
+      if (journal_find_segment(entry, SEGMENT_ZEROS, 1))
+        give_zeros(call, &reading, (uint64_t)result);
       if (journal_flows(entry))
         read_flowing_again(call, &reading, (uint64_t)result);
       else if (descriptor_get(reading.fd)->kind == DESCRIPTOR_SOCKET)

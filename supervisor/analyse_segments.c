@@ -104,6 +104,8 @@ static bool segment_sound(const struct journal_segment *segment)
     return segment->length == sizeof(struct journal_source);
   case SEGMENT_OFFSETS:
     return segment->length % sizeof(struct journal_offset) == 0;
+  case SEGMENT_ZEROS:
+    return segment->length == sizeof(uint64_t);
   case SEGMENT_CHILD:
     return segment->length == sizeof(struct journal_child);
   case SEGMENT_RESOLUTION:

@@ -93,6 +93,10 @@ static void add_output(struct text *text, const struct journal_entry *entry, uns
     const struct journal_reference *reference = (const struct journal_reference *)segment->data;
     text_addf(text, "{%llu bytes of inode %llu at %llu}", (unsigned long long)reference->length,
               (unsigned long long)reference->inode, (unsigned long long)reference->offset);
+  } else if ((segment = find_whole(entry, SEGMENT_ZEROS, (int)arg, sizeof(uint64_t))) != NULL) {
+    uint64_t zeros;
+    memcpy(&zeros, segment->data, sizeof zeros);
+    text_addf(text, "{%llu zeros}", (unsigned long long)zeros);
   } else
     add_address(text, entry->args[arg]);
 }

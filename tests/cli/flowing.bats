@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# Pipes through which more goes than is recorded.
+# Pipes through which more goes than is recorded, and devices whose bytes are known.
 
 bats_require_minimum_version 1.5.0
 
@@ -44,4 +44,27 @@ END
   run timeout 60 "$PERDURE" run -q --no-retry --id job -- /bin/sh job.sh
   assert_line "$(cksum < zeros)"
   assert_equal "$(cat log)" one
+}
+
+@test "zeros that are read from a device are not recorded, and come again; random bytes are recorded" {
+  run_durable -q --replayable --id job -- /bin/sh -c 'head -c 3000000 /dev/zero | cksum; head -c 100000 /dev/full | cksum; head -c 20 /dev/urandom | cksum'
+  assert_line --index 0 "$(head -c 3000000 /dev/zero | cksum)"
+  assert_line --index 1 "$(head -c 100000 /dev/zero | cksum)"
+  run -0 perdure sql job "select count(*) from entries where call = 'read' and length(output) = 20"
+  refute_output 0
+  run -0 perdure verify --replay job
+  assert_output "job: every call came again as it is recorded"
+  run -0 perdure log job
+  assert_output --regexp 'read\([0-9]+, \{[0-9]+ zeros\}, '
+}
+
+@test "zeros that are read into several pieces come again into all of them" {
+  run_durable -q --replayable --id job -- /usr/bin/python3 -c '
+import os
+zero = os.open("/dev/zero", os.O_RDONLY)
+pieces = [bytearray(b"x" * n) for n in (1, 0, 5000, 3)]
+print(os.readv(zero, pieces), [sum(piece) for piece in pieces], os.pread(zero, 3, 7).hex())'
+  assert_output '5004 [0, 0, 0, 0] 000000'
+  run -0 perdure verify --replay job
+  assert_output "job: every call came again as it is recorded"
 }
