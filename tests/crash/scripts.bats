@@ -106,9 +106,36 @@ END
 @test "several that write more into one pipe than it holds, and one that is killed while it waits for room" {
   write_script <<'END'
 { seq 100000 130000 & seq 200000 230000 & wait; } | sort | cksum
-{ yes & pid=$!; while ! grep -q pipe_write /proc/$pid/wchan; do :; done; kill $pid; wait $pid 2> /dev/null; echo last; } | { sleep 0.1; tail -n 1; }
+# Until the pipe is full (FIONREAD).
+full='$n = pack "i", 0; do { ioctl STDOUT, 0x541b, $n } until unpack("i", $n) >= 65536'
+mkfifo begin
+{ yes & pid=$!; perl -e "$full"; kill $pid; wait $pid 2> /dev/null; echo > begin; echo last; } | { read -r < begin; tail -n 1; }
 END
   assert_survives bash "$script"
+}
+
+@test "several that write into one pipe and do not wait for room: each write comes once, and whole" {
+  cat > "$inputs/job.py" <<'END'
+import os, select
+read, write = os.pipe()
+for k in range(3):
+    if os.fork() == 0:
+        os.close(read)
+        os.set_blocking(write, False)
+        line, sent = b"%d" % k * 3999 + b"\n", 0
+        while sent < 20:
+            try:
+                sent += os.write(write, line) == len(line)
+            except BlockingIOError:
+                select.select([], [write], [])
+        os._exit(0)
+os.close(write)
+lines = b"".join(iter(lambda: os.read(read, 65536), b"")).split(b"\n")
+print(len(lines), sorted(set(lines)) == [b""] + [b"%d" % k * 3999 for k in range(3)])
+for k in range(3):
+    os.wait()
+END
+  assert_survives /usr/bin/python3 job.py
 }
 
 @test "a reader that ends early ends its writer" {
