@@ -48,7 +48,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define JOURNAL_VERSION 6u
+#define JOURNAL_VERSION 7u
 #define JOURNAL_ENTRY_HEADER_SIZE 48u
 #define JOURNAL_ARG_COUNT_MAX 6u
 /* Payload of one entry at most; larger outputs go ahead of it in DATA entries. */

@@ -36,7 +36,7 @@
 #include <stdatomic.h>
 
 #define TAIL_MAGIC "perdure"
-#define TAIL_HEADER_SIZE (224u << 10)
+#define TAIL_HEADER_SIZE (256u << 10)
 #define TAIL_RING_SIZE_DEFAULT (32u << 20)
 #define TAIL_PATH_SIZE 4096u
 #define TAIL_REFERENCED_MAX 4096u
@@ -124,6 +124,7 @@ struct tail_process {
   _Atomic uint32_t held;   /* 1: it executes a program, which is to have `mask` for its signal mask */
   _Atomic uint32_t stopping; /* it is about to stop, as it once did: 0 no, 1 in its replay, 2 when it comes past that */
   _Atomic uint64_t mask;
+  _Atomic uint64_t crash_points; /* the process's part of the header's, where crash_at is 0; several threads' may be too few */
   union {
     _Atomic int32_t pid_seen; /* its number as the program knows it */
     _Atomic int32_t seen[4];  /* that, its parent's, its group's and its session's; 0: not known yet */
@@ -163,18 +164,20 @@ struct tail_named_pipe {
   _Atomic uint32_t moved;    /* what it held is in the pipe itself: 0 no, 1 somebody is at it, 2 yes */
 };
 
-/* A pipe of the run (shim/pipe_flow.h). */
+/* A pipe of the run (shim/pipe_flow.h). What its writers change, and what its readers do, lies in a line of the cache each: the
+ * two sides run on different processors. */
 struct tail_flow {
-  _Atomic uint64_t inode; /* in this attempt; 0: free */
-  _Atomic uint64_t written, taken; /* bytes, by calls whose entry is there */
+  _Alignas(64) _Atomic uint64_t inode; /* in this attempt; 0: free */
   _Atomic uint64_t from;    /* what is written from there on is announced by INTENTs; UINT64_MAX: nothing is */
-  _Atomic int32_t readers;  /* at work; one that was killed stays */
-  _Atomic int32_t writer;   /* the thread that writes into it */
-  _Atomic int32_t reader;   /* that journals a read which was the only one */
-  _Atomic uint32_t reads;   /* begun */
   _Atomic uint32_t flows;   /* 1 */
   _Atomic uint32_t never;   /* 1: it does not come to flow, and reads are recorded */
   uint64_t made;            /* the how many-th */
+  _Alignas(64) _Atomic uint64_t written; /* bytes, by calls whose entry is there */
+  _Atomic int32_t writer;   /* the thread that writes into it */
+  _Alignas(64) _Atomic uint64_t taken; /* the same */
+  _Atomic int32_t readers;  /* at work; one that was killed stays */
+  _Atomic int32_t reader;   /* that journals a read which was the only one */
+  _Atomic uint32_t reads;   /* begun */
 };
 
 #define TAIL_REPLICAS_MAX 15u
@@ -246,8 +249,8 @@ struct tail_header {
   _Atomic uint32_t stream_next;         /* next free stream number */
   _Atomic uint64_t cursor_kept;         /* where the cursor goes on when the thread whose turn it is comes to its next call;
                                            0: it has */
-  _Alignas(64) _Atomic uint64_t crash_points; /* kill points passed in this attempt, live ones only; where
-                                                 crash_at is 0, several threads' may be too few */
+  _Alignas(64) _Atomic uint64_t crash_points; /* kill points passed in this attempt, live ones only; where crash_at is 0,
+                                                 they are the processes' together */
   _Atomic uint32_t noted;               /* bits of what has been said once per run (TAIL_NOTED_*) */
   _Atomic uint32_t references_overflow; /* 1: more files referenced than fit; all count as referenced */
   _Atomic uint32_t kept_count;          /* may exceed what fits: the rest is not hidden */

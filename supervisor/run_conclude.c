@@ -42,6 +42,15 @@ int run_get_state(struct store *store, enum run_state *ret_state, struct failure
   return 0;
 }
 
+/* Kill points that the attempt has passed. */
+static uint64_t crash_points(struct tail_header *header)
+{
+  uint64_t points = atomic_load(&header->crash_points);
+  for (uint32_t i = 0; i < TAIL_PROCESS_MAX && i < atomic_load(&header->process_end); i++)
+    points += atomic_load(&header->processes[i].crash_points);
+  return points;
+}
+
 static int write_end(struct run_attempt *attempt, enum run_state state, const char *ended, int status,
                      struct failure *failure)
 {
@@ -58,7 +67,7 @@ static int write_end(struct run_attempt *attempt, enum run_state state, const ch
   /* `perdure check` asks an undisturbed run where it could have been killed. */
   if (error == 0 && attempt->tail.header != NULL)
     error = store_meta_set_number(store, "crash_points",
-                                  (int64_t)atomic_load(&attempt->tail.header->crash_points), failure);
+                                  (int64_t)crash_points(attempt->tail.header), failure);
   if (error == 0) {
     error = store_commit(store, failure);
     return error == 0 ? store_sync(store, failure) : error;
