@@ -37,8 +37,8 @@
  *                         OUTPUT segment of the same argument
  *   KEEP                  bytes or a file kept before the run changes what it has read
  *   SIGNAL                the handler of a signal runs: its entries follow, then the call goes on that
- *                         the signal came in; args are the signal and what is blocked
- *                         meanwhile, OUTPUT(1) its siginfo
+ *                         the signal came in; args are the signal, what is blocked
+ *                         meanwhile, and that call, OUTPUT(1) its siginfo
  *   CHILD                 the first of a process's stream; arguments as START's
  */
 #ifndef PERDURE_JOURNAL_ENTRY_H

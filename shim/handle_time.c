@@ -243,7 +243,7 @@ static int64_t wait_shortly(const struct call *call)
 static int64_t wait_and_handle(const struct call *call)
 {
   unsigned operation = call->args[1] & FUTEX_CMD_MASK;
-  if (!engine.handles_signals || (operation != FUTEX_WAIT && operation != FUTEX_WAIT_BITSET))
+  if (!signals_any_handled() || (operation != FUTEX_WAIT && operation != FUTEX_WAIT_BITSET))
     return call_run(call);
   for (;;) {
     if (signals_due())

@@ -22,7 +22,6 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -118,14 +117,14 @@ static void translate(siginfo_t *info)
 static void record_signal(int number, bool has_waited, const siginfo_t *info)
 {
   static const struct call none = {.id = CALL_ID_JOURNAL};
-  uint64_t args[2] = {(uint64_t)number | (has_waited ? HAD_WAITED : 0)};
+  uint64_t args[3] = {(uint64_t)number | (has_waited ? HAD_WAITED : 0), 0, current ? current->id : 0};
   /* Within a call that changes the mask, or lets one be for a time. */
   raw_syscall4(SYS_rt_sigprocmask, SIG_BLOCK, 0, (uint64_t)&args[1], MASK_SIZE);
   struct draft draft;
   crash_point();
   draft_begin(&draft, &none, JOURNAL_SIGNAL, 0);
   draft.tail.args = args;
-  draft.tail.arg_count = 2;
+  draft.tail.arg_count = 3;
   draft_add(&draft, SEGMENT_OUTPUT, 1, info, sizeof *info);
   draft_append(&draft);
   crash_point();
@@ -245,6 +244,11 @@ int64_t signals_run(const struct call *call)
   return result;
 }
 
+bool signals_any_handled(void)
+{
+  return handled != 0;
+}
+
 bool signals_handled(int number)
 {
   return number > 0 && number < SIGNAL_MAX && handled & bit(number);
@@ -274,18 +278,6 @@ static void note_kept_off(void)
     kept_off |= handled | blocked();
 }
 
-bool signals_told(const struct journal_entry *entry, int number)
-{
-  if (entry->kind == JOURNAL_SIGNAL)
-    return journal_arg_count(entry) > 0 && (int)entry->args[0] == number;
-  if (entry->call == SYS_rt_sigtimedwait)
-    return entry->result == number;
-  const struct journal_segment *read =
-      entry->call == SYS_read ? journal_find_segment(entry, SEGMENT_OUTPUT, 1) : NULL;
-  return read && read->length % sizeof(struct signalfd_siginfo) == 0 && read->length &&
-         ((const struct signalfd_siginfo *)read->data)->ssi_signo == (uint32_t)number;
-}
-
 void signals_expect(int number)
 {
   if (signals_handled(number))
@@ -304,7 +296,7 @@ void signals_again(const struct journal_entry *entry)
   const struct journal_segment *segment = journal_find_segment(entry, SEGMENT_OUTPUT, 1);
   int number = (int)entry->args[0];
   siginfo_t info;
-  if (journal_arg_count(entry) != 2 || !signals_handled(number) || !segment || segment->length != sizeof info)
+  if (journal_arg_count(entry) != 3 || !signals_handled(number) || !segment || segment->length != sizeof info)
     engine_diverged(&none, entry);
   raw_copy(&info, segment->data, sizeof info);
   uint64_t one = bit(number), mask;
@@ -477,12 +469,18 @@ static int64_t set_mask(struct call *call)
   return raw_syscall4(SYS_rt_sigprocmask, call->args[0], call->args[1], call->args[2], call->args[3]);
 }
 
+/* Where there are handlers, a change of the mask has an entry. Of several threads another one may have set up the first handler
+ * meanwhile: in replay the entries tell. */
+static bool replays_among_threads(void)
+{
+  return engine.threaded && !engine_live();
+}
+
 /* Where it unblocks a signal that is pending, that one comes before it returns. */
 int64_t handle_sigmask(struct call *call)
 {
   note_kept_off();
-  /* Of several threads another may set up the first handler meanwhile: so there it has an entry in any case. */
-  bool plain = (!handled && !engine.threaded) || !call->args[1] || call->args[0] == SIG_BLOCK;
+  bool plain = !call->args[1] || call->args[0] == SIG_BLOCK || (replays_among_threads() ? !signals_tell_next(call->id, handled != 0) : !handled);
   if (engine.tsc_trapped && call->args[3] == MASK_SIZE)
     return tsc_trap_sigmask(call, plain ? set_mask : local_mask);
   if (!plain)

@@ -19,7 +19,8 @@ void signals_expect_none(void);
 bool signals_break(const struct call *call, uint64_t flags);
 /* Is it a call that waits until something happens on some of several descriptors? */
 bool call_waits_for_readiness(uint64_t id);
-/* Has the program a handler for it, that runs at calls? */
+/* Has the program a handler for any, that runs at calls? For this one? */
+bool signals_any_handled(void);
 bool signals_handled(int number);
 /* Is it one whose handlers run at calls? */
 bool signals_journaled(uint64_t number);
@@ -29,6 +30,8 @@ bool signals_blocked(int number);
 bool signals_kept_off(int number);
 /* Does the entry say that the signal came: to a handler, to a wait for it, or by a signalfd? */
 bool signals_told(const struct journal_entry *entry, int number);
+/* In replay: is this thread's next entry that call's, or the SIGNAL of a handler that ran in it? at_end: where it has no more. */
+bool signals_tell_next(uint64_t id, bool at_end);
 /* This process has come past its replay. */
 void signals_go_live(void);
 /* Nothing comes any more, until signals_let_come() with what signals_hold() has returned. */
