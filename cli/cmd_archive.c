@@ -41,12 +41,10 @@ static int collect(const char *id, void *context)
 
 int cmd_archive(const struct command_line *line)
 {
-  struct archiving archiving = {.url = line->value[OPTION_STORE], .directory = line->value[OPTION_INTO], .quiet = line->given[OPTION_QUIET]};
+  struct archiving archiving = {.url = command_store(line), .directory = line->value[OPTION_INTO], .quiet = line->given[OPTION_QUIET]};
   struct failure failure;
   char path[PATH_MAX];
 
-  if (archiving.url == NULL)
-    archiving.url = getenv("PERDURE_STORE");
   if (archiving.url == NULL || archiving.directory == NULL)
     return command_fail("archive: --store and --into have to be given; usage: perdure archive %s", line->command->usage);
   if (realpath(archiving.directory, path) == NULL)

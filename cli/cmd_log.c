@@ -2,6 +2,7 @@
 /* perdure log: the journal as lines, of a live run too. */
 #include "cli/command.h"
 #include "cli/log_lines.h"
+#include "cli/run_copy.h"
 #include "supervisor/run_lock.h"
 
 #include <stdlib.h>
@@ -52,6 +53,10 @@ int cmd_log(const struct command_line *line)
   if (command_place(line, line->operands[0], &place, &failure) < 0 ||
       command_reader(line, &place, 1, &reader, &failure) < 0)
     return command_fail("%s", failure.text);
+  if (line->given[OPTION_FOLLOW] && run_copy_is(&place)) {
+    run_reader_close(reader);
+    return command_fail("log --follow: run %s is read from elsewhere, as it is there now; follow it on the machine that runs it", place.id);
+  }
   if (line->given[OPTION_TREE]) {
     int status = command_print_tree(line, &place, reader);
     run_reader_close(reader);

@@ -3,6 +3,7 @@
  * hide the others. */
 #include "cli/command.h"
 #include "cli/run_text.h"
+#include "supervisor/store_look.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -22,22 +23,29 @@ struct listing {
   int status;
 };
 
-static int collect(const char *id, void *context)
+/* One more at the end of the list, which is not counted yet; NULL: out of memory. */
+static struct listed *make_room(struct listing *listing)
 {
-  struct listing *listing = context;
-  struct failure failure;
-  struct listed *run;
-
   if (listing->count == listing->room) {
     size_t room = listing->room > 0 ? 2 * listing->room : 16;
     struct listed *runs = realloc(listing->runs, room * sizeof *runs);
 
     if (runs == NULL)
-      return -ENOMEM;
+      return NULL;
     listing->runs = runs;
     listing->room = room;
   }
-  run = &listing->runs[listing->count];
+  return &listing->runs[listing->count];
+}
+
+static int collect(const char *id, void *context)
+{
+  struct listing *listing = context;
+  struct failure failure;
+  struct listed *run = make_room(listing);
+
+  if (run == NULL)
+    return -ENOMEM;
   /* A directory without a run: one that never began, or is just being made or removed. */
   if (run_place_existing(listing->base, id, &run->place, &failure) < 0)
     return 0;
@@ -51,6 +59,49 @@ static int collect(const char *id, void *context)
     listing->status = command_fail("%s", failure.text);
   }
   return 0;
+}
+
+/* A run that is here too is shown as it is here; one that comes twice, once. */
+static int collect_there(const char *id, struct run_info *info, const struct failure *why, void *context)
+{
+  struct listing *listing = context;
+  struct failure failure;
+  struct listed *run = make_room(listing);
+  bool known = false;
+
+  if (info == NULL)
+    listing->status = command_fail("%s", why->text);
+  for (size_t i = 0; i < listing->count && !known; i++)
+    known = strcmp(listing->runs[i].place.id, id) == 0;
+  if (info != NULL && run != NULL && !known && run_place_find("/", id, &run->place, &failure) == 0) {
+    run->info = *info;
+    listing->count++;
+  } else if (info != NULL) {
+    run_info_release(info);
+  }
+  return run == NULL ? -ENOMEM : 0;
+}
+
+/* The directory's runs, unless --store asks for that one's alone; then those of $PERDURE_STORE that are not here, unless --dir asks for
+ * the directory alone. A store that cannot be asked does not hide the directory. */
+static int list(const struct command_line *line, struct listing *listing, char *base, struct failure *failure)
+{
+  const char *store = line->given[OPTION_DIR] ? line->value[OPTION_STORE] : command_store(line);
+  int error = 0;
+
+  if (!line->given[OPTION_STORE]) {
+    error = run_place_base(line->value[OPTION_DIR], base, failure);
+    if (error == 0)
+      error = run_place_list(base, collect, listing, failure);
+  }
+  if (error == 0 && store != NULL) {
+    error = store_look_all(store, listing->secrets, collect_there, listing, failure);
+    if (error < 0 && error != -ENOMEM) {
+      listing->status = command_fail("%s", failure->text);
+      error = 0;
+    }
+  }
+  return error;
 }
 
 static int by_age(const void *left, const void *right)
@@ -101,9 +152,7 @@ int cmd_ls(const struct command_line *line)
 
   if (!command_line_operands(line, 0, 0))
     return RUN_EXIT_FAILED;
-  error = run_place_base(line->value[OPTION_DIR], base, &failure);
-  if (error == 0)
-    error = run_place_list(base, collect, &listing, &failure);
+  error = list(line, &listing, base, &failure);
   if (error == -ENOMEM)
     failure_set(&failure, error, "cannot list the runs: out of memory; free some");
   if (error < 0)

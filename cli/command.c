@@ -3,8 +3,8 @@
 #include "cli/command.h"
 
 #include "cli/progress_line.h"
+#include "cli/run_copy.h"
 #include "journal/tail.h"
-#include "supervisor/archive.h"
 #include "supervisor/redis_address.h"
 #include "supervisor/retry.h"
 #include "supervisor/retry_rules_parse.h"
@@ -45,47 +45,48 @@ int command_fail(const char *format, ...)
   return RUN_EXIT_FAILED;
 }
 
-/* What --archive was unpacked to, until the end. */
-static struct run_place unpacked;
-
-static void remove_unpacked(void)
+const char *command_store(const struct command_line *line)
 {
-  char path[PATH_MAX + 8];
-  struct failure ignored;
+  const char *environment = getenv("PERDURE_STORE");
 
-  run_remove(&unpacked, &ignored);
-  rmdir(unpacked.cache);
-  snprintf(path, sizeof path, "%s/runs", unpacked.base);
-  rmdir(path);
-  rmdir(unpacked.base);
+  if (line->value[OPTION_STORE] != NULL)
+    return line->value[OPTION_STORE];
+  return environment != NULL && environment[0] != '\0' ? environment : NULL;
 }
 
-static int unpack_archive(const struct command_line *line, const char *id, char *ret_base, struct failure *failure)
+int command_where(const struct command_line *line, const char *id, struct run_place *ret_place, const char **ret_store,
+                  struct failure *failure)
 {
-  const char *temporary = getenv("TMPDIR");
-  int error;
+  const char *store = option_belongs(OPTION_STORE, line->command) ? command_store(line) : NULL;
+  char base[PATH_MAX];
+  int error = 0;
 
-  snprintf(ret_base, PATH_MAX, "%s/perdure-archive-XXXXXX", temporary != NULL && *temporary ? temporary : "/tmp");
-  if (mkdtemp(ret_base) == NULL)
-    return failure_set(failure, -errno, "cannot make a directory %s: %s; set TMPDIR to one that may be written", ret_base,
-                       strerror(errno));
-  error = run_place_find(ret_base, id, &unpacked, failure);
-  if (error < 0) {
-    rmdir(ret_base);
-    return error;
+  *ret_store = NULL;
+  if (!line->given[OPTION_STORE] || !option_belongs(OPTION_STORE, line->command)) {
+    error = run_place_base(line->value[OPTION_DIR], base, failure);
+    if (error == 0)
+      error = run_place_existing(base, id, ret_place, failure);
+    if (error != -ENOENT || store == NULL || line->given[OPTION_DIR])
+      return error;
   }
-  atexit(remove_unpacked);
-  return archive_unpack(line->value[OPTION_ARCHIVE], ret_base, id, failure);
+  error = run_place_find("/", id, ret_place, failure);
+  if (error == 0)
+    *ret_store = store;
+  return error;
 }
 
 int command_place(const struct command_line *line, const char *id, struct run_place *ret_place,
                   struct failure *failure)
 {
-  char base[PATH_MAX];
-  int error = line->given[OPTION_ARCHIVE] ? unpack_archive(line, id, base, failure)
-                                          : run_place_base(line->value[OPTION_DIR], base, failure);
+  const char *store;
+  int error;
 
-  return error < 0 ? error : run_place_existing(base, id, ret_place, failure);
+  if (line->given[OPTION_ARCHIVE] && line->given[OPTION_STORE])
+    return failure_set(failure, -EINVAL, "--archive and --store: a run is read from one of them; give that one");
+  if (line->given[OPTION_ARCHIVE])
+    return run_copy_of_archive(line->value[OPTION_ARCHIVE], id, ret_place, failure);
+  error = command_where(line, id, ret_place, &store, failure);
+  return error == 0 && store != NULL ? run_copy_of_store(store, id, ret_place, failure) : error;
 }
 
 int command_reader(const struct command_line *line, const struct run_place *place, uint64_t first_seq,
@@ -173,16 +174,14 @@ static bool parse_number(const char *text, unsigned maximum, unsigned *ret_numbe
 /* What is said about another store. false: said on stderr. */
 static bool store_options(const struct command_line *line, struct run_options *options)
 {
-  const char *environment = getenv("PERDURE_STORE"), *replicas = line->value[OPTION_MIN_REPLICAS];
+  const char *replicas = line->value[OPTION_MIN_REPLICAS];
   const char *lease = line->value[OPTION_LEASE], *loss = line->value[OPTION_ON_STORE_LOSS];
   struct redis_address address;
   struct failure failure;
   uint64_t lease_ns = 0;
   unsigned count = 0;
 
-  options->store = line->value[OPTION_STORE];
-  if (!options->store && environment && environment[0])
-    options->store = environment;
+  options->store = command_store(line);
   options->replicas = line->value[OPTION_REPLICA];
   options->stop_on_store_loss = loss && strcmp(loss, "stop") == 0;
   if (options->store && redis_address_parse(options->store, &address, &failure) < 0)

@@ -52,7 +52,15 @@ bool command_line_operands(const struct command_line *line, int minimum, int max
 /* "perdure: TEXT" on stderr, in one write. Returns RUN_EXIT_FAILED. */
 int command_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* The run that operand `place` names, in the directory that the line or the environment says. */
+/* --store, else $PERDURE_STORE; NULL: neither. */
+const char *command_store(const struct command_line *line);
+
+/* Where a run is that is to be looked at: in the directory that the line or the environment says; in the store that --store names; or in
+ * $PERDURE_STORE, where the directory does not have it and was not given by --dir. *ret_store: NULL: in the directory, at *ret_place; else
+ * that store, and of *ret_place the id alone counts. -ENOENT: it is in no directory, and there is no store. */
+int command_where(const struct command_line *line, const char *id, struct run_place *ret_place, const char **ret_store,
+                  struct failure *failure);
+/* The same run; one that is in a store or in the file of --archive as a copy of this command's. */
 int command_place(const struct command_line *line, const char *id, struct run_place *ret_place,
                   struct failure *failure);
 

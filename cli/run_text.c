@@ -34,7 +34,13 @@ void run_text_json(FILE *stream, const struct run_place *place, const struct run
   fprintf(stream, ",\"attempts\":%" PRIu64 ",\"entries\":%" PRIu64 ",\"created_ns\":%" PRId64
           ",\"sync\":\"%s\"", info->attempt_count, info->entry_count, info->created_ns,
           run_sync_name(info->sync));
-  print_member(stream, "directory", place->directory);
+  if (info->store != NULL) {
+    print_member(stream, "store", info->store);
+    print_member(stream, "owner", info->owner);
+    fprintf(stream, ",\"epoch\":%" PRIu64, info->epoch);
+  } else {
+    print_member(stream, "directory", place->directory);
+  }
   print_member(stream, "cwd", info->cwd);
   print_member(stream, "command", info->command);
   fputc('}', stream);

@@ -272,11 +272,23 @@ int archive_run(const char *url, const char *id, const char *directory, char *re
 
 /* ---- looking ---- */
 
+struct naming {
+  int (*each)(const char *id, void *context);
+  void *context;
+};
+
+static int name(struct redis_run *run, const char *id, void *context)
+{
+  const struct naming *naming = context;
+  return run ? naming->each(id, naming->context) : 0;
+}
+
 int archive_runs(const char *url, const char *state, int (*each)(const char *id, void *context), void *context, struct failure *failure)
 {
   struct redis_address address;
+  struct naming naming = {each, context};
   int error = redis_address_parse(url, &address, failure);
-  return error == 0 ? redis_runs(&address, state, each, context, failure) : error;
+  return error == 0 ? redis_runs(&address, state, name, &naming, failure) : error;
 }
 
 int archive_unpack(const char *file, const char *base, const char *id, struct failure *failure)

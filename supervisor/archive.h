@@ -12,7 +12,7 @@
  * A crash at any line: the same. */
 int archive_run(const char *url, const char *id, const char *directory, char *ret_path, struct failure *failure);
 
-/* Calls `each` with the id of each run that the store (of a cluster: that node) has in that state, until it returns non-zero, which
+/* Calls `each` with the id of each run that the store has in that state, until it returns non-zero, which
  * is returned. */
 int archive_runs(const char *url, const char *state, int (*each)(const char *id, void *context), void *context, struct failure *failure);
 

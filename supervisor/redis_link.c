@@ -263,6 +263,7 @@ static int check_role_and_version(struct redis_link *link, struct failure *failu
                         redis_address_text(link->address), REDIS_MAJOR_MIN);
   else if (strstr(said, "role:slave"))
     error = server_error(link, "READONLY it is a replica", failure);
+  link->cluster = strstr(said, "cluster_enabled:1") != NULL;
   freeReplyObject(reply);
   return error;
 }

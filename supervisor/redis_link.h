@@ -14,6 +14,7 @@ struct redis_link {
   const struct redis_address *address;
   redisContext *context; /* NULL: not connected */
   unsigned timeout_ms;   /* that its socket has */
+  bool cluster;          /* its server is a cluster's node; known from redis_link_open() on */
   struct redis_host moved; /* the node of a cluster that has the run's slot; "": none has been named */
 };
 

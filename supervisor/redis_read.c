@@ -2,7 +2,6 @@
 /* What somebody reads who takes a run over, or looks at it. Trusts no byte. */
 #include "supervisor/frame.h"
 #include "supervisor/redis_run_internal.h"
-#include "supervisor/run_place.h"
 #include "supervisor/store_head.h"
 
 #include <endian.h>
@@ -23,23 +22,22 @@ static int unpack(const void *packed, size_t packed_length, size_t length_max, v
 
 #define HEAD_LENGTH_MAX (64u << 20)
 
-/* The run's fields of those names, of which the first is its format. */
-static int ask_fields(struct redis_run *run, const char *second, const char *third, redisReply **ret_reply, struct failure *failure)
+/* The run's fields of those names, of which the first is its format, and the second is there in every run. */
+static int ask_fields(struct redis_run *run, const char *const *names, unsigned count, redisReply **ret_reply, struct failure *failure)
 {
   struct command command = {0};
   redisReply *reply;
   add(&command, "HMGET");
   add(&command, run->key_run);
-  add(&command, "format");
-  add(&command, second);
-  add(&command, third);
+  for (unsigned i = 0; i < count; i++)
+    add(&command, names[i]);
   int error = redis_link_open(&run->link, failure);
   if (error == 0)
     error = redis_link_ask(&run->link, command.words, command.count, 0, &reply, failure);
   if (error != 0)
     return error;
   const char *where = redis_address_text(&run->address);
-  if (!text_at(reply, 2)[0])
+  if (!text_at(reply, 1)[0])
     error = failure_set(failure, -ENOENT, "%s does not have the run", where);
   else if (number_at(reply, 0) != REDIS_RUN_FORMAT)
     error = failure_set(failure, -EPROTO, "the run is in format %s in %s, and this perdure knows %d; use the perdure that wrote it",
@@ -51,18 +49,50 @@ static int ask_fields(struct redis_run *run, const char *second, const char *thi
   return error;
 }
 
-int redis_run_head(struct redis_run *run, struct store_head *ret_head, struct failure *failure)
+static int now_us(struct redis_run *run, uint64_t *ret_time_us, struct failure *failure)
 {
+  const struct redis_word word = {"TIME", 4};
   redisReply *reply;
-  struct store_head head;
-  int error = ask_fields(run, "state", "head", &reply, failure);
+  int error = redis_link_ask(&run->link, &word, 1, 0, &reply, failure);
   if (error != 0)
     return error;
-  error = unpack(reply->element[2]->str, reply->element[2]->len, HEAD_LENGTH_MAX, &head.bytes, &head.length, failure);
-  snprintf(head.state, sizeof head.state, "%s", text_at(reply, 1));
+  *ret_time_us = number_at(reply, 0) * 1000000 + number_at(reply, 1);
   freeReplyObject(reply);
+  return 0;
+}
+
+int redis_run_look(struct redis_run *run, struct redis_look *ret_look, struct failure *failure)
+{
+  static const char *const names[] = {"format", "head", "state", "next_seq", "epoch", "name", "lease_until_us"};
+  redisReply *reply;
+  uint64_t time_us = 0;
+  int error = ask_fields(run, names, sizeof names / sizeof names[0], &reply, failure);
+  if (error != 0)
+    return error;
+  struct redis_look look = {.next_seq = number_at(reply, 3), .epoch = number_at(reply, 4)};
+  uint64_t lease_until_us = number_at(reply, 6);
+  snprintf(look.owner, sizeof look.owner, "%s", text_at(reply, 5));
+  snprintf(look.head.state, sizeof look.head.state, "%s", text_at(reply, 2));
+  error = unpack(reply->element[1]->str, reply->element[1]->len, HEAD_LENGTH_MAX, &look.head.bytes, &look.head.length, failure);
+  freeReplyObject(reply);
+  if (error != 0)
+    return error;
+  error = lease_until_us > 0 ? now_us(run, &time_us, failure) : 0;
+  if (error != 0) {
+    free(look.head.bytes);
+    return error;
+  }
+  look.lease_left_ms = lease_until_us > time_us ? (lease_until_us - time_us + 999) / 1000 : 0;
+  *ret_look = look;
+  return 0;
+}
+
+int redis_run_head(struct redis_run *run, struct store_head *ret_head, struct failure *failure)
+{
+  struct redis_look look;
+  int error = redis_run_look(run, &look, failure);
   if (error == 0)
-    *ret_head = head;
+    *ret_head = look.head;
   return error;
 }
 
@@ -73,12 +103,13 @@ static int any_head(void *self, struct store_head *ret_head, struct failure *fai
 
 static int any_end(void *self, uint64_t *ret_next_seq, uint64_t *ret_position, struct failure *failure)
 {
+  static const char *const names[] = {"format", "next_seq", "end_position"};
   redisReply *reply;
-  int error = ask_fields(self, "end_position", "next_seq", &reply, failure);
+  int error = ask_fields(self, names, 3, &reply, failure);
   if (error != 0)
     return error;
-  *ret_position = number_at(reply, 1);
-  *ret_next_seq = number_at(reply, 2);
+  *ret_next_seq = number_at(reply, 1);
+  *ret_position = number_at(reply, 2);
   freeReplyObject(reply);
   return 0;
 }
@@ -135,51 +166,4 @@ struct any_store redis_run_any(struct redis_run *run)
 {
   static const struct store_kind kind = {.end = any_end, .head = any_head, .chunks = any_chunks};
   return (struct any_store){&kind, run};
-}
-
-/* ---- all runs ---- */
-
-#define KEY_BEFORE "perdure:{"
-#define KEY_BEHIND "}:run"
-
-/* The key's run is visited if it is in that state. */
-static int visit_key(struct redis_link *link, const redisReply *key, const char *state,
-                     int (*each)(const char *id, void *context), void *context, struct failure *failure)
-{
-  size_t before = strlen(KEY_BEFORE), behind = strlen(KEY_BEHIND);
-  const struct redis_word words[] = {{"HGET", 4}, {key->str, key->len}, {"state", 5}};
-  char id[RUN_ID_SIZE];
-  redisReply *reply;
-  if (key->len <= before + behind || key->len - before - behind >= sizeof id)
-    return 0;
-  int error = redis_link_ask(link, words, 3, 0, &reply, failure);
-  if (error != 0)
-    return error;
-  snprintf(id, sizeof id, "%.*s", (int)(key->len - before - behind), key->str + before);
-  bool wanted = reply->type == REDIS_REPLY_STRING && strcmp(reply->str, state) == 0;
-  freeReplyObject(reply);
-  return wanted ? each(id, context) : 0;
-}
-
-int redis_runs(const struct redis_address *address, const char *state, int (*each)(const char *id, void *context), void *context,
-               struct failure *failure)
-{
-  struct redis_link link = {.address = address};
-  char cursor[32] = "0";
-  int error = redis_link_open(&link, failure);
-  do {
-    const struct redis_word words[] = {{"SCAN", 4}, {cursor, strlen(cursor)}, {"MATCH", 5}, {KEY_BEFORE "*" KEY_BEHIND, 15}, {"COUNT", 5},
-                                       {"1000", 4}};
-    redisReply *reply = NULL;
-    if (error == 0)
-      error = redis_link_ask(&link, words, 6, 0, &reply, failure);
-    if (error != 0)
-      break;
-    snprintf(cursor, sizeof cursor, "%s", text_at(reply, 0));
-    for (size_t i = 0; error == 0 && reply->elements == 2 && i < reply->element[1]->elements; i++)
-      error = visit_key(&link, reply->element[1]->element[i], state, each, context, failure);
-    freeReplyObject(reply);
-  } while (error == 0 && strcmp(cursor, "0") != 0 && cursor[0]);
-  redis_link_close(&link);
-  return error;
 }

@@ -103,21 +103,32 @@ static int hash_script(struct redis_run *run, struct failure *failure)
   return 0;
 }
 
-int redis_run_open(const struct redis_address *address, const char *id, struct redis_run **ret_run,
-                   struct failure *failure)
+int redis_run_open_to_look(const struct redis_address *address, const char *id, struct redis_run **ret_run, struct failure *failure)
 {
   struct redis_run *run = calloc(1, sizeof *run);
   if (!run)
     return failure_set(failure, -ENOMEM, "cannot open the store: out of memory");
   run->address = *address;
   run->link.address = &run->address;
+  redis_run_name(run, id);
+  int error = redis_link_open(&run->link, failure);
+  if (error != 0) {
+    redis_run_close(run);
+    return error;
+  }
+  *ret_run = run;
+  return 0;
+}
+
+int redis_run_open(const struct redis_address *address, const char *id, struct redis_run **ret_run,
+                   struct failure *failure)
+{
+  struct redis_run *run;
+  int error = redis_run_open_to_look(address, id, &run, failure);
+  if (error != 0)
+    return error;
   run->compressor = ZSTD_createCCtx();
-  snprintf(run->key_run, sizeof run->key_run, "perdure:{%s}:run", id);
-  snprintf(run->key_chunks, sizeof run->key_chunks, "perdure:{%s}:chunks", id);
-  int error = run->compressor ? redis_link_open(&run->link, failure)
-                              : failure_set(failure, -ENOMEM, "cannot open the store: out of memory");
-  if (error == 0)
-    error = hash_script(run, failure);
+  error = run->compressor ? hash_script(run, failure) : failure_set(failure, -ENOMEM, "cannot open the store: out of memory");
   if (error != 0) {
     redis_run_close(run);
     return error;

@@ -42,6 +42,8 @@ struct redis_run;
 /* `address` has to outlive it. Connects. Errors of redis_link_open(). */
 int redis_run_open(const struct redis_address *address, const char *id, struct redis_run **ret_run,
                    struct failure *failure);
+/* The same for whoever only reads: needs no right to write, and nothing is left in the server. */
+int redis_run_open_to_look(const struct redis_address *address, const char *id, struct redis_run **ret_run, struct failure *failure);
 /* NULL is fine. */
 void redis_run_close(struct redis_run *run);
 
@@ -83,13 +85,22 @@ int redis_run_remove(struct redis_run *run, struct failure *failure);
 int redis_run_wait(struct redis_run *run, unsigned replicas, unsigned timeout_ms, unsigned *ret_acknowledged,
                    struct failure *failure);
 
-/* Calls `each` with the id of each run in that state (enum run_state's name) that the server has (of a cluster: that node), until it
- * returns non-zero, which is returned. One that is made or removed meanwhile may be missing, or come twice. */
-int redis_runs(const struct redis_address *address, const char *state, int (*each)(const char *id, void *context), void *context,
-               struct failure *failure);
+/* redis_runs.c: calls `each` for each run in that state (enum run_state's name; NULL: any) that the server has, or any node of the cluster,
+ * until it returns non-zero, which is returned. `run` is opened to look, and only until `each` returns. One that is made or removed meanwhile
+ * may be missing, or come twice. A node that cannot be asked does not hide the others: its error is returned at the end. */
+int redis_runs(const struct redis_address *address, const char *state,
+               int (*each)(struct redis_run *run, const char *id, void *context), void *context, struct failure *failure);
 
 /* For whoever takes it over or looks at it: as one of all stores, without what writes. Its errors: -EBADMSG: what is there is damaged. */
 struct any_store redis_run_any(struct redis_run *run);
 int redis_run_head(struct redis_run *run, struct store_head *ret_head, struct failure *failure);
+/* What the server says of a run, in one step. */
+struct redis_look {
+  struct store_head head; /* for the caller to free */
+  uint64_t next_seq, epoch;
+  char owner[512];        /* for people */
+  uint64_t lease_left_ms; /* 0: nobody holds it */
+};
+int redis_run_look(struct redis_run *run, struct redis_look *ret_look, struct failure *failure);
 
 #endif

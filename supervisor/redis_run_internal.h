@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What redis_run.c and redis_read.c share; nobody else includes it. */
+/* What redis_run.c, redis_read.c and redis_runs.c share; nobody else includes it. */
 #ifndef PERDURE_SUPERVISOR_REDIS_RUN_INTERNAL_H
 #define PERDURE_SUPERVISOR_REDIS_RUN_INTERNAL_H
 
@@ -27,6 +27,13 @@ struct redis_run {
   uint64_t epoch;
   ZSTD_CCtx *compressor; /* making one each time costs more than a small chunk */
 };
+
+/* Another run, by the same connection. */
+static inline void redis_run_name(struct redis_run *run, const char *id)
+{
+  snprintf(run->key_run, sizeof run->key_run, "perdure:{%s}:run", id);
+  snprintf(run->key_chunks, sizeof run->key_chunks, "perdure:{%s}:chunks", id);
+}
 
 /* A command that grows, and the numbers in it. */
 struct command {

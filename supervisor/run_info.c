@@ -89,10 +89,9 @@ static int count_attempts(struct store *store, uint64_t *ret_count, struct failu
   return error;
 }
 
-static int read_store(struct store *store, bool secrets, struct run_info *info, struct failure *failure)
+int run_info_of_store(struct store *store, bool secrets, struct run_info *info, struct failure *failure)
 {
   int64_t status = 0, sync = 0;
-  uint64_t position;
   char **argv;
   int error = run_get_state(store, &info->state, failure);
 
@@ -106,8 +105,6 @@ static int read_store(struct store *store, bool secrets, struct run_info *info, 
     error = store_meta_text(store, "cwd", &info->cwd, failure);
   if (error == 0)
     error = count_attempts(store, &info->attempt_count, failure);
-  if (error == 0)
-    error = store_end(store, &position, &info->entry_count, failure);
   if (error == 0)
     error = store_strings(store, "argument", &argv, failure);
   if (error < 0)
@@ -127,6 +124,7 @@ int run_info_read(const struct run_place *place, bool secrets, struct run_info *
   struct run_info info = {0};
   struct store *store;
   char path[PATH_MAX];
+  uint64_t position;
   int error;
 
   run_place_path(place, "run.db", path);
@@ -138,7 +136,9 @@ int run_info_read(const struct run_place *place, bool secrets, struct run_info *
     run_advise_for(failure, error);
     return error;
   }
-  error = read_store(store, secrets, &info, failure);
+  error = run_info_of_store(store, secrets, &info, failure);
+  if (error == 0)
+    error = store_end(store, &position, &info.entry_count, failure);
   store_close(store);
   if (error < 0) {
     run_info_release(&info);
@@ -155,5 +155,7 @@ void run_info_release(struct run_info *info)
 {
   free(info->command);
   free(info->cwd);
-  info->command = info->cwd = NULL;
+  free(info->store);
+  free(info->owner);
+  info->command = info->cwd = info->store = info->owner = NULL;
 }

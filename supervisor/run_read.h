@@ -18,6 +18,9 @@ struct run_info {
   int64_t created_ns;
   char *command; /* argv, quoted for a shell */
   char *cwd;
+  char *store;    /* that it was read from, without the password; NULL: this machine's */
+  char *owner;    /* of a run in a store: who had it last, for people */
+  uint64_t epoch; /* of that one */
 };
 /* secrets: the command is shown with its passwords (secrets.h). -ENOENT: the run never began. */
 int run_info_read(const struct run_place *place, bool secrets, struct run_info *ret_info,

@@ -95,27 +95,55 @@ static int copy_rows(struct store *store, sqlite3 *image, const char *table, str
   return error;
 }
 
-int store_head_put(struct store *store, const void *bytes, size_t length, struct failure *failure)
+/* A database of its own in memory. */
+static int open_image(const void *bytes, size_t length, sqlite3 **ret_image, struct failure *failure)
 {
   sqlite3 *image = NULL;
   unsigned char *copy = sqlite3_malloc64(length);
-  int error = 0;
   if (!copy || sqlite3_open(":memory:", &image) != SQLITE_OK) {
     sqlite3_free(copy);
     sqlite3_close(image);
-    return store_failed(store, SQLITE_NOMEM, "write to", failure);
+    return failure_set(failure, -ENOMEM, "cannot read the head of the run: out of memory");
   }
   memcpy(copy, bytes, length);
   if (sqlite3_deserialize(image, "main", copy, (sqlite3_int64)length, (sqlite3_int64)length,
-                          SQLITE_DESERIALIZE_FREEONCLOSE | SQLITE_DESERIALIZE_READONLY) != SQLITE_OK)
-    error = failure_set(failure, -EBADMSG, "the head of the run is damaged: it is no database");
-  if (error == 0)
-    error = for_tables(store, "DELETE FROM main.", NULL, "write to", failure);
+                          SQLITE_DESERIALIZE_FREEONCLOSE | SQLITE_DESERIALIZE_READONLY) != SQLITE_OK) {
+    sqlite3_close(image);
+    return failure_set(failure, -EBADMSG, "the head of the run is damaged: it is no database");
+  }
+  *ret_image = image;
+  return 0;
+}
+
+int store_head_put(struct store *store, const void *bytes, size_t length, struct failure *failure)
+{
+  sqlite3 *image;
+  int error = open_image(bytes, length, &image, failure);
+  if (error != 0)
+    return error;
+  error = for_tables(store, "DELETE FROM main.", NULL, "write to", failure);
   for (size_t i = 0; error == 0 && i < sizeof tables / sizeof tables[0]; i++)
     if (in_head(tables[i]))
       error = copy_rows(store, image, tables[i], failure);
   sqlite3_close(image);
   return error;
+}
+
+int store_head_open(const struct store_head *head, const char *where, struct store **ret_store, struct failure *failure)
+{
+  struct store *store = calloc(1, sizeof *store);
+  char *path = strdup(where);
+  int error = store && path ? open_image(head->bytes, head->length, &store->database, failure)
+                            : failure_set(failure, -ENOMEM, "cannot read the head of the run: out of memory");
+  if (error != 0) {
+    free(store);
+    free(path);
+    return error;
+  }
+  store->path = path;
+  store->read_only = true;
+  *ret_store = store;
+  return 0;
 }
 
 int store_chunk_visit_from(const struct store_chunk *chunk, uint64_t first_seq, store_chunk_visit *each, void *context,

@@ -11,6 +11,9 @@ int store_head_take(struct store *store, void **ret_bytes, size_t *ret_length, s
 /* Puts it in place of the store's own tables. Inside a transaction. -EBADMSG: it is no such image. */
 int store_head_put(struct store *store, const void *bytes, size_t length, struct failure *failure);
 
+/* A head by itself, to be read: a store without a table chunk. where: for errors. -EBADMSG: it is no such image. */
+int store_head_open(const struct store_head *head, const char *where, struct store **ret_store, struct failure *failure);
+
 /* What tells one chunk from another. */
 struct store_mark {
   uint64_t first_seq, entry_count, end_position, hash; /* of the bytes */
