@@ -104,7 +104,7 @@ static bool parse_node(const char *line, const struct redis_host *asked, struct 
 /* A node that cannot be asked is no reason to leave out the others. */
 static int scan_nodes(char *lines, const struct redis_address *address, struct visiting *visiting)
 {
-  struct failure *first = visiting->failure, later;
+  struct failure *first = visiting->failure, later = {""};
   char *rest = NULL;
   int error = 0;
   for (char *line = strtok_r(lines, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {

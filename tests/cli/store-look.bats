@@ -42,7 +42,7 @@ field() {
   run_durable --id other --store "$store" -- true
   run "$PERDURE" log job
   local here=$output
-  redis-cli -p "$primary_port" ACL SETUSER looker on '>secret' '~perdure:*' +@read -@write +@connection +info +scan +time > set
+  redis-cli -p "$primary_port" ACL SETUSER looker on '>secret' '~perdure:*' +@read -@write +@connection +info +scan +time > answer
   redis-cli -p "$primary_port" DEBUG DIGEST > before
   local there="redis://looker:secret@127.0.0.1:$primary_port"
   export TMPDIR="$BATS_TEST_TMPDIR/copies"
@@ -172,8 +172,8 @@ field() {
   run_durable --id job --store "$store" -- true
   run_durable --id damaged --store "$store" -- true
   run_durable --id newer --store "$store" -- true
-  redis-cli -p "$primary_port" HSET 'perdure:{newer}:run' format 9 > set
-  redis-cli -p "$primary_port" HSET 'perdure:{damaged}:run' head nonsense > set
+  redis-cli -p "$primary_port" HSET 'perdure:{newer}:run' format 9 > answer
+  redis-cli -p "$primary_port" HSET 'perdure:{damaged}:run' head nonsense > answer
   local command
   for command in log status; do
     look "$command" --store "$store" nobody
