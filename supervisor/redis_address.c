@@ -10,7 +10,8 @@ static int wrong(const char *what, struct failure *failure)
 {
   return failure_set(failure, -EINVAL,
                      "the store's address %s; it is redis://[USER:PASSWORD@]HOST[:PORT][/DB] or "
-                     "redis-sentinel://[USER:PASSWORD@]HOST[:PORT],…/MASTER[/DB]",
+                     "redis-sentinel://[USER:PASSWORD@]HOST[:PORT],…/MASTER[/DB], or by TLS rediss://… or rediss-sentinel://…, then "
+                     "with [?ca=FILE&cert=FILE&key=FILE&name=NAME]",
                      what);
 }
 
@@ -98,9 +99,8 @@ static bool parse_hosts(const char *text, const char *end, unsigned default_port
 }
 
 /* MASTER[/DB], or [DB], up to the end. */
-static bool parse_path(const char *path, bool has_master, struct redis_address *address)
+static bool parse_path(const char *path, const char *end, bool has_master, struct redis_address *address)
 {
-  const char *end = path + strlen(path);
   if (has_master) {
     const char *slash = memchr(path, '/', (size_t)(end - path));
     const char *master_end = slash ? slash : end;
@@ -111,16 +111,64 @@ static bool parse_path(const char *path, bool has_master, struct redis_address *
   return path == end || number(path, end, 1000000, &address->db);
 }
 
+/* NAME=VALUE up to `end`. */
+static bool parse_parameter(const char *text, const char *end, struct redis_address *address)
+{
+  const struct {
+    const char *name;
+    char *value;
+    size_t size;
+    bool is_file;
+  } known[] = {
+    {"ca=", address->ca, sizeof address->ca, true},
+    {"cert=", address->cert, sizeof address->cert, true},
+    {"key=", address->key, sizeof address->key, true},
+    {"name=", address->name, sizeof address->name, false},
+  };
+  for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+    size_t length = strlen(known[i].name);
+    if ((size_t)(end - text) > length && strncmp(text, known[i].name, length) == 0)
+      return decode(text + length, end, known[i].value, known[i].size) && (!known[i].is_file || known[i].value[0] == '/');
+  }
+  return false;
+}
+
+static bool parse_parameters(const char *text, struct redis_address *address)
+{
+  for (const char *end; *text; text = *end ? end + 1 : end) {
+    end = strchrnul(text, '&');
+    if (!parse_parameter(text, end, address))
+      return false;
+  }
+  return !address->key[0] || address->cert[0];
+}
+
+/* NULL: it is none of these. */
+static const char *behind_scheme(const char *url, bool *ret_tls, bool *ret_by_sentinel)
+{
+  static const char *const schemes[] = {"redis://", "redis-sentinel://", "rediss://", "rediss-sentinel://"};
+  for (int i = 0; i < 4; i++)
+    if (strncmp(url, schemes[i], strlen(schemes[i])) == 0) {
+      *ret_tls = i >= 2;
+      *ret_by_sentinel = i % 2;
+      return url + strlen(schemes[i]);
+    }
+  return NULL;
+}
+
 int redis_address_parse(const char *url, struct redis_address *ret_address, struct failure *failure)
 {
-  static const char plain[] = "redis://", sentinel[] = "redis-sentinel://";
   struct redis_address address = {0};
-  bool by_sentinel = strncmp(url, sentinel, sizeof sentinel - 1) == 0;
-  if (!by_sentinel && strncmp(url, plain, sizeof plain - 1) != 0)
+  bool by_sentinel;
+  const char *rest = behind_scheme(url, &address.tls, &by_sentinel);
+  if (!rest)
     return wrong("begins with no redis:// and no redis-sentinel://", failure);
-  const char *rest = url + (by_sentinel ? sizeof sentinel : sizeof plain) - 1;
-  const char *slash = strchr(rest, '/');
-  const char *end = slash ? slash : rest + strlen(rest);
+  const char *question = address.tls ? strchr(rest, '?') : NULL;
+  if (question && !parse_parameters(question + 1, &address))
+    return wrong("has a parameter behind its ? that is none, or a file that is not named from / on", failure);
+  const char *url_end = question ? question : rest + strlen(rest);
+  const char *slash = memchr(rest, '/', (size_t)(url_end - rest));
+  const char *end = slash ? slash : url_end;
   const char *at = memrchr(rest, '@', (size_t)(end - rest));
   if (at && !parse_credentials(rest, at, &address))
     return wrong("has no USER:PASSWORD before its @", failure);
@@ -128,7 +176,7 @@ int redis_address_parse(const char *url, struct redis_address *ret_address, stru
     return wrong("names no host", failure);
   if (!by_sentinel && address.host_count > 1)
     return wrong("names several hosts, which only Sentinels may be", failure);
-  if (!parse_path(slash ? slash + 1 : end, by_sentinel, &address))
+  if (!parse_path(slash ? slash + 1 : url_end, url_end, by_sentinel, &address))
     return wrong(by_sentinel ? "names no master" : "has no number of a database behind its host", failure);
   *ret_address = address;
   return 0;
@@ -139,7 +187,7 @@ const char *redis_address_text(const struct redis_address *address)
   static _Thread_local char texts[2][3072];
   static _Thread_local unsigned next;
   char *text = texts[next++ % 2];
-  size_t length = (size_t)snprintf(text, sizeof texts[0], "redis%s://", address->master[0] ? "-sentinel" : "");
+  size_t length = (size_t)snprintf(text, sizeof texts[0], "redis%s%s://", address->tls ? "s" : "", address->master[0] ? "-sentinel" : "");
   for (unsigned i = 0; i < address->host_count; i++) {
     bool bracketed = strchr(address->hosts[i].name, ':');
     length += (size_t)snprintf(text + length, sizeof texts[0] - length, "%s%s%s%s:%u", i ? "," : "", bracketed ? "[" : "",

@@ -3,6 +3,7 @@
 #include "supervisor/redis_link.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,6 +83,8 @@ static int lost(struct redis_link *link, const char *why, struct failure *failur
 
 void redis_link_close(struct redis_link *link)
 {
+  redis_tls_end(link->tls);
+  link->tls = NULL;
   if (link->context)
     redisFree(link->context);
   link->context = NULL;
@@ -105,16 +108,46 @@ static int push(struct redis_link *link, const struct redis_word *words, unsigne
            : lost(link, link->context->errstr, failure);
 }
 
+static int get_plain_reply(struct redis_link *link, void **ret_reply, struct failure *failure)
+{
+  if (redisGetReply(link->context, ret_reply) == REDIS_OK && *ret_reply)
+    return 0;
+  bool late = link->context->err == REDIS_ERR_IO && errno == EAGAIN;
+  return lost(link, late ? "no answer in time" : link->context->errstr, failure);
+}
+
+static int get_tls_reply(struct redis_link *link, void **ret_reply, struct failure *failure)
+{
+  int error = redis_tls_reply(link->tls, link->context, ret_reply, failure);
+  if (error != 0)
+    redis_link_close(link);
+  return error;
+}
+
+/* A server that has closed the connection is an error, and no signal that ends this process. */
+static int get_reply(struct redis_link *link, void **ret_reply, struct failure *failure)
+{
+  const struct timespec at_once = {0, 0};
+  sigset_t pipe, before;
+  sigemptyset(&pipe);
+  sigaddset(&pipe, SIGPIPE);
+  pthread_sigmask(SIG_BLOCK, &pipe, &before);
+  int error = link->tls ? get_tls_reply(link, ret_reply, failure) : get_plain_reply(link, ret_reply, failure);
+  while (error != 0 && !sigismember(&before, SIGPIPE) && sigtimedwait(&pipe, NULL, &at_once) < 0 && errno == EINTR) {
+  }
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  return error;
+}
+
 static int pull(struct redis_link *link, redisReply **ret_reply, struct failure *failure)
 {
   void *answer = NULL;
-  if (redisGetReply(link->context, &answer) != REDIS_OK || !answer) {
-    bool late = link->context->err == REDIS_ERR_IO && errno == EAGAIN;
-    return lost(link, late ? "no answer in time" : link->context->errstr, failure);
-  }
+  int error = get_reply(link, &answer, failure);
+  if (error != 0)
+    return error;
   redisReply *reply = answer;
   if (reply->type == REDIS_REPLY_ERROR) {
-    int error = server_error(link, reply->str, failure);
+    error = server_error(link, reply->str, failure);
     freeReplyObject(reply);
     return error;
   }
@@ -192,7 +225,13 @@ static int connect_to(struct redis_link *link, const struct redis_host *host, st
     return lost(link, link->context ? link->context->errstr : "out of memory", failure);
   link->timeout_ms = 0;
   redisEnableKeepAlive(link->context);
-  return 0;
+  if (!link->address->tls)
+    return 0;
+  set_timeout(link, REDIS_TIMEOUT_MS);
+  int error = redis_tls_begin(link->address, host, link->context->fd, &link->tls, failure);
+  if (error != 0)
+    redis_link_close(link);
+  return error;
 }
 
 /* Asks one Sentinel after the other for the master. */

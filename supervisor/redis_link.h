@@ -3,7 +3,7 @@
 #ifndef PERDURE_SUPERVISOR_REDIS_LINK_H
 #define PERDURE_SUPERVISOR_REDIS_LINK_H
 
-#include "supervisor/redis_address.h"
+#include "supervisor/redis_tls.h"
 
 #include <hiredis/hiredis.h>
 
@@ -13,6 +13,7 @@
 struct redis_link {
   const struct redis_address *address;
   redisContext *context; /* NULL: not connected */
+  struct redis_tls *tls; /* NULL: it is a plain one */
   unsigned timeout_ms;   /* that its socket has */
   bool cluster;          /* its server is a cluster's node; known from redis_link_open() on */
   struct redis_host moved; /* the node of a cluster that has the run's slot; "": none has been named */
@@ -26,7 +27,7 @@ struct redis_word {
 
 /* Connects (where there are Sentinels: to whom they call the master), signs in, selects the database. Does nothing
  * where a connection is open. -ENOTCONN: nobody answers; -EACCES: user, password, or rights; -EROFS: a
- * replica; -EPROTONOSUPPORT: no Redis 7. */
+ * replica; -EPROTONOSUPPORT: no Redis 7; and by rediss:// those of redis_tls_begin(). */
 int redis_link_open(struct redis_link *link, struct failure *failure);
 void redis_link_close(struct redis_link *link);
 

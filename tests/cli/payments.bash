@@ -51,3 +51,15 @@ assert_only_the_last_again() {
   run bash -c "sort $effects | uniq -d | cut -d' ' -f1"
   [ -z "$output" ] || assert_output n=3
 }
+
+# start_payments OPTION...: on the first machine, up to behind the third payment. $supervisor, the leader of its group.
+start_payments() {
+  mkfifo up go
+  setsid "$PERDURE_ITSELF" run --id job --store "$store" "$@" -- bash pay.sh > out 2> err 3>&- &
+  supervisor=$!
+  read -t 20 -r _ < up
+}
+
+on_another_machine() {
+  PERDURE_DIR="$BATS_TEST_TMPDIR/elsewhere" "$PERDURE" "$@"
+}

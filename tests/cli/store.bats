@@ -22,18 +22,6 @@ teardown() {
   stop_redis
 }
 
-# start_payments OPTION...: on the first machine, up to behind the third payment. $supervisor, the leader of its group.
-start_payments() {
-  mkfifo up go
-  setsid "$PERDURE_ITSELF" run --id job --store "$store" "$@" -- bash pay.sh > out 2> err 3>&- &
-  supervisor=$!
-  read -t 20 -r _ < up
-}
-
-on_another_machine() {
-  PERDURE_DIR="$BATS_TEST_TMPDIR/elsewhere" "$PERDURE" "$@"
-}
-
 @test "a run that has finished is known on a machine that has never seen it" {
   run_durable --id job --store "$store" -- sh -c 'echo done; exit 3'
   assert_equal "$status" 3

@@ -80,10 +80,15 @@ static void test_addresses(void)
     {"redis://me:p%40ss%3a@h", "redis://h:6379/0", "me", "p@ss:"},
     {"redis://:only@[::1]:7/", "redis://[::1]:7/0", "", "only"},
     {"redis-sentinel://u:p@a:1,b,c:3/mymaster/2", "redis-sentinel://a:1,b:26379,c:3/mymaster/2", "u", "p"},
+    {"rediss://me:p%3fss@h/3?ca=/a/b&cert=/c&key=/d&name=n", "rediss://h:6379/3", "me", "p?ss"},
+    {"rediss://h?ca=/a%26b", "rediss://h:6379/0", "", ""},
+    {"redis://:what?@h", "redis://h:6379/0", "", "what?"},
+    {"rediss-sentinel://a,b/m?", "rediss-sentinel://a:26379,b:26379/m/0", "", ""},
   };
   static const char *const bad[] = {
     "", "http://h", "redis://", "redis:///3", "redis://h:0", "redis://h:70000", "redis://h:x", "redis://h/x", "redis://a,b",
-    "redis://user@h", "redis://%zz:p@h", "redis://a%00b", "redis://[::1", "redis-sentinel://a", "redis-sentinel://a/", "redis-sentinel://a,/m"};
+    "redis://user@h", "redis://%zz:p@h", "redis://a%00b", "redis://[::1", "redis-sentinel://a", "redis-sentinel://a/", "redis-sentinel://a,/m",
+    "redis://h?ca=/a", "rediss://h?ca=a", "rediss://h?ca=", "rediss://h?key=/a", "rediss://h/?&ca=/a", "rediss://h?verify=no"};
   for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
     struct redis_address address;
     int error = redis_address_parse(good[i].url, &address, &failure);
